@@ -1,0 +1,66 @@
+"""Every slot name that clipdim reads or writes, once, and the types of what lies in ``.uns``."""
+
+from typing import Any, TypedDict
+
+import numpy as np
+import pandas as pd
+
+KEY = "clipdim"
+
+# preprocessing, in a modality
+X_PCA = "X_pca"
+LOADINGS = "PCs"
+COUNTS = "counts"
+PREPROCESSING = "clipdim_pp"
+
+# categories of the split column; a cell that lacks a modality has no split
+TRAIN = "train"
+HELD_OUT = "held-out"
+NORM_SET = "norm set"
+
+# spelled as in the modality names that scanpy, muon and scvi-tools users give
+RNA_NAMES = ("rna", "gex", "RNA", "GEX")
+PROTEIN_NAMES = ("prot", "protein", "adt", "PROT", "protein_expression", "ADT")
+
+
+def embedding(key: str = KEY) -> str:
+    """Name of the embedding in ``.obsm``, of the MuData and of each modality."""
+    return f"X_{key}"
+
+
+def split(key: str = KEY) -> str:
+    """Name of the column of ``mdata.obs`` that says which cells were held out."""
+    return f"{key}_split"
+
+
+def norm(key: str = KEY) -> str:
+    """Name of the column of ``mdata[mod].obs`` with the norm of the encoder's output over its mean."""
+    return f"{key}_norm"
+
+
+class Dimension(TypedDict):
+    """One entry of ``.uns[key]["intrinsic_dimension"]``, which has one for each modality and one named ``joint``."""
+
+    estimate: float
+    low: float
+    high: float
+    estimator: str
+    aggregation: str
+    n_neighbors: int
+    n_cells: int
+    cells: str
+
+
+class Fit(TypedDict, total=False):
+    """``mdata.uns[key]``."""
+
+    version: str
+    params: dict[str, Any]
+    history: pd.DataFrame
+    temperature: float
+    intrinsic_dimension: dict[str, Dimension]
+    encoders: dict[str, dict[str, np.ndarray]]
+    features: dict[str, np.ndarray]
+    match: pd.DataFrame
+    classify: pd.DataFrame
+    confusion: pd.DataFrame
