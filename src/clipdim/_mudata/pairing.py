@@ -1,0 +1,87 @@
+"""Which cells and modalities a MuData holds, and which rows of its modalities are the same cell."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from mudata import MuData
+
+
+def require_mudata(mdata: Any) -> MuData:
+    """Return the argument if it is a MuData that can be written to, with cells as the shared axis."""
+    if not isinstance(mdata, MuData):
+        msg = (
+            f"expected a MuData, got {type(mdata).__name__}; put the modalities together with "
+            "mudata.MuData({'rna': adata_rna, 'prot': adata_protein})"
+        )
+        raise TypeError(msg)
+    if mdata.is_view:
+        msg = "the MuData is a view of another one and cannot be written to; call mdata = mdata.copy() first"
+        raise ValueError(msg)
+    if mdata.axis != 0:
+        msg = f"the modalities must share their cells (axis=0), this MuData was made with axis={mdata.axis}"
+        raise ValueError(msg)
+    return mdata
+
+
+def modality_names(mdata: MuData, modalities: Sequence[str] | None = None, *, at_least: int = 1) -> list[str]:
+    """Names of the modalities to use, all of them when ``modalities`` is None."""
+    available = list(mdata.mod)
+    if isinstance(modalities, str):
+        modalities = [modalities]
+    names = available if modalities is None else list(modalities)
+    unknown = [name for name in names if name not in available]
+    if unknown:
+        msg = f"no modality named {unknown}; the MuData has {available}"
+        raise KeyError(msg)
+    if len(set(names)) < len(names):
+        msg = f"a modality is named twice in {names}"
+        raise ValueError(msg)
+    if len(names) < at_least:
+        msg = (
+            f"at least {at_least} modalities are needed, got {names} of {available}; add the other one to the MuData: "
+            "mudata.MuData({'rna': adata_rna, 'prot': adata_protein})"
+        )
+        raise ValueError(msg)
+    return names
+
+
+def pair(mdata: MuData, modalities: Sequence[str]) -> np.ndarray:
+    """
+    Row of every cell in every modality, -1 where the modality lacks it: integers, (cells x modalities).
+
+    Cells are matched by name, since ``mdata.obsmap`` is stale after a modality was replaced or reordered.
+    """
+    rows = np.empty((mdata.n_obs, len(modalities)), dtype=np.int64)
+    for column, name in enumerate(modalities):
+        cells = mdata[name].obs_names
+        if not cells.is_unique:
+            twice = cells[cells.duplicated()].unique()[:3].tolist()
+            msg = (
+                f"cell names of modality {name!r} are not unique (for instance {twice}), so cells cannot be paired; "
+                f"call mdata[{name!r}].obs_names_make_unique() on every modality in the same order, then mdata.update()"
+            )
+            raise ValueError(msg)
+        rows[:, column] = cells.get_indexer(mdata.obs_names)
+        if (rows[:, column] >= 0).sum() < len(cells):
+            msg = f"modality {name!r} has cells that the MuData does not know; call mdata.update() first"
+            raise ValueError(msg)
+    return rows
+
+
+def obs_column(mdata: MuData, name: str) -> pd.Series:
+    """Column ``name`` of ``mdata.obs``, else of the modalities' ``.obs``, in the order of ``mdata.obs_names``."""
+    if name in mdata.obs:
+        return mdata.obs[name]
+    found = [adata.obs[name] for adata in mdata.mod.values() if name in adata.obs]
+    if not found:
+        columns = list(mdata.obs.columns)
+        of_modalities = {modality: list(adata.obs.columns) for modality, adata in mdata.mod.items()}
+        msg = f"no column {name!r} in mdata.obs, which has {columns}, nor in the modalities' .obs: {of_modalities}"
+        raise KeyError(msg)
+    column = found[0].astype(object).reindex(mdata.obs_names)
+    for other in found[1:]:
+        column = column.where(column.notna(), other.astype(object).reindex(mdata.obs_names))
+    categorical = all(isinstance(part.dtype, pd.CategoricalDtype) for part in found)
+    return column.astype("category") if categorical else column.infer_objects()

@@ -1,0 +1,171 @@
+"""The numbers that the encoders read: one validated float32 matrix for each modality."""
+
+import warnings
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+from anndata import AnnData
+from mudata import MuData
+from scipy.sparse import issparse
+
+from clipdim import _keys
+
+MAX_FEATURES_OF_X = 500
+
+
+def resolve_use_rep(
+    mdata: MuData, modalities: Sequence[str], use_rep: str | Mapping[str, str] | None
+) -> dict[str, str]:
+    """Name of the representation of each modality: a key of ``.obsm``, or ``"X"``."""
+    if use_rep is None:
+        chosen = {}
+    elif isinstance(use_rep, str):
+        modality, _, name = use_rep.partition(":")
+        chosen = {modality: name} if name else dict.fromkeys(modalities, use_rep)
+    else:
+        chosen = {modality: name.removeprefix(f"{modality}:") for modality, name in use_rep.items()}
+    unknown = [modality for modality in chosen if modality not in modalities]
+    if unknown:
+        msg = f"use_rep names {unknown}, which are not among the modalities {list(modalities)}"
+        raise KeyError(msg)
+    return {name: chosen.get(name) or _default_rep(mdata[name], name) for name in modalities}
+
+
+def _default_rep(adata: AnnData, modality: str) -> str:
+    if _keys.X_PCA in adata.obsm:
+        return _keys.X_PCA
+    if adata.n_vars <= MAX_FEATURES_OF_X:
+        return "X"
+    msg = (
+        f"modality {modality!r} has {adata.n_vars} features and no .obsm[{_keys.X_PCA!r}]; run clipdim.pp.citeseq(mdata), "
+        f"or name a representation: use_rep={{{modality!r}: ...}} with one of {list(adata.obsm)}"
+    )
+    raise ValueError(msg)
+
+
+def representation(mdata: MuData, modality: str, use_rep: str | None = None) -> np.ndarray:
+    """Representation of the cells of one modality as finite float32, (cells of the modality x features)."""
+    adata = mdata[modality]
+    use_rep = use_rep or _default_rep(adata, modality)
+    if use_rep != "X" and use_rep not in adata.obsm:
+        mend = " run clipdim.pp.citeseq(mdata) to make it" if use_rep == _keys.X_PCA else " compute it first"
+        msg = f"modality {modality!r} has no .obsm[{use_rep!r}], only {['X', *adata.obsm]};{mend}"
+        raise KeyError(msg)
+    values = adata.X if use_rep == "X" else adata.obsm[use_rep]
+    where = f"{use_rep!r} of modality {modality!r}"
+    if values is None:
+        msg = f"{where} is empty; name another representation with use_rep={{{modality!r}: ...}}"
+        raise ValueError(msg)
+    if isinstance(values, pd.DataFrame):
+        values = values.to_numpy()
+    if values.ndim != 2 or values.shape[1] == 0:
+        msg = f"{where} has shape {values.shape}, expected (cells x features) with at least one feature"
+        raise ValueError(msg)
+    if not (np.issubdtype(values.dtype, np.number) or values.dtype == bool) or np.iscomplexobj(values):
+        msg = f"{where} has dtype {values.dtype}, expected real numbers"
+        raise TypeError(msg)
+    if issparse(values):
+        if values.shape[1] > MAX_FEATURES_OF_X:
+            msg = (
+                f"{where} is sparse with {values.shape[1]} features, at most {MAX_FEATURES_OF_X} are made dense; "
+                "run clipdim.pp.citeseq(mdata) and use its X_pca, or sc.pp.pca"
+            )
+            raise ValueError(msg)
+        values = values.toarray()
+    with np.errstate(over="ignore"):
+        matrix = np.ascontiguousarray(values, dtype=np.float32)
+    _check_values(matrix, where)
+    if use_rep == "X" and _looks_like_counts(matrix):
+        msg = (
+            f"{where} holds non-negative integers, which look like raw counts; run clipdim.pp.citeseq(mdata) first "
+            "unless they are meant"
+        )
+        warnings.warn(msg, UserWarning, stacklevel=4)
+    return matrix
+
+
+def _check_values(matrix: np.ndarray, where: str) -> None:
+    finite = np.isfinite(matrix)
+    if not finite.all():
+        cells = np.flatnonzero(~finite.all(axis=1))
+        msg = (
+            f"{where} has NaN or infinite values in {len(cells)} of {len(matrix)} cells (first in row {cells[0]}); "
+            "remove those cells, or compute the representation anew"
+        )
+        raise ValueError(msg)
+    if len(matrix) == 0:
+        msg = f"{where} has no cells"
+        raise ValueError(msg)
+    constant = np.ptp(matrix, axis=0) == 0
+    if constant.all() and len(matrix) > 1:
+        msg = f"every feature of {where} is constant over the cells (all zero?), so there is nothing to learn from"
+        raise ValueError(msg)
+
+
+def _looks_like_counts(matrix: np.ndarray) -> bool:
+    sample = matrix[:1000]
+    return bool(sample.min() >= 0 and sample.max() > 20 and np.array_equal(sample, np.rint(sample)))
+
+
+def matched_representation(mdata: MuData, reference: MuData, modality: str, fit: _keys.Fit) -> np.ndarray:
+    """Representation of new cells with the features of the fitted reference in the reference's order, float32."""
+    use_rep = fit["params"]["use_rep"][modality]
+    query = mdata[modality]
+    n_features = fit["encoders"][modality]["mean"].shape[0]
+    if use_rep == "X":
+        wanted = pd.Index(fit["features"][modality])
+        rows = query.var_names.get_indexer(wanted) if query.var_names.is_unique else None
+        if rows is None or (rows < 0).any():
+            missing = wanted if rows is None else wanted[rows < 0]
+            reason = "its feature names are not unique" if rows is None else f"{missing[:3].tolist()} ..."
+            msg = (
+                f"modality {modality!r} lacks {len(missing)} of the reference's {len(wanted)} features ({reason}); "
+                f"it has {query.var_names[:3].tolist()} ...; rename them as in the reference"
+            )
+            raise ValueError(msg)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # the reference's features were accepted when it was fitted
+            return representation(mdata, modality, use_rep)[:, rows]
+    if use_rep == _keys.X_PCA:
+        _check_same_basis(query, reference[modality], modality)
+    values = representation(mdata, modality, use_rep)
+    if values.shape[1] != n_features:
+        msg = (
+            f"{use_rep!r} of modality {modality!r} has {values.shape[1]} features, the reference was fitted on "
+            f"{n_features}; run clipdim.pp.citeseq(query, reference=reference)"
+        )
+        raise ValueError(msg)
+    return values
+
+
+def _check_same_basis(query: AnnData, reference: AnnData, modality: str) -> None:
+    """Refuse principal components that were learned on the new cells: their axes mean something else."""
+    mend = "run clipdim.pp.citeseq(query, reference=reference) on the raw counts"
+    if _keys.X_PCA not in query.obsm:
+        msg = f"modality {modality!r} of the query has no .obsm[{_keys.X_PCA!r}]; {mend}"
+        raise ValueError(msg)
+    theirs, ours = query.uns.get(_keys.PREPROCESSING), reference.uns.get(_keys.PREPROCESSING)
+    if theirs is not None and ours is not None:
+        same = str(theirs["basis"]) == str(ours["basis"])
+    elif _keys.LOADINGS in query.varm and _keys.LOADINGS in reference.varm:
+        same = _same_loadings(query, reference)
+    elif _keys.LOADINGS in reference.varm and ours is not None:
+        same = False
+    else:
+        same = True  # neither has names to compare: features are matched by number
+    if not same:
+        msg = (
+            f".obsm[{_keys.X_PCA!r}] of modality {modality!r} was computed with other loadings than the reference's, "
+            f"so its components cannot be matched; {mend}"
+        )
+        raise ValueError(msg)
+
+
+def _same_loadings(query: AnnData, reference: AnnData) -> bool:
+    ours = pd.DataFrame(np.asarray(reference.varm[_keys.LOADINGS]), index=reference.var_names)
+    theirs = pd.DataFrame(np.asarray(query.varm[_keys.LOADINGS]), index=query.var_names)
+    used = ours.index[(ours != 0).any(axis=1)]
+    if ours.shape[1] != theirs.shape[1] or not theirs.index.is_unique or not used.isin(theirs.index).all():
+        return False
+    return bool(np.allclose(ours.loc[used], theirs.loc[used], atol=1e-6))
