@@ -1,0 +1,105 @@
+import numpy as np
+import pytest
+import skdim
+
+from clipdim.dimension import ESTIMATORS, estimate, lpca, mle, twonn
+
+
+@pytest.fixture(params=[(400, 3), (500, 12), (600, 32)], ids=str)
+def cloud(request):
+    return np.random.default_rng(1).normal(size=request.param)
+
+
+@pytest.mark.parametrize("n_neighbors", [5, 20])
+def test_mle_equals_scikit_dimension(cloud, n_neighbors):
+    harmonic = skdim.id.MLE().fit(cloud, n_neighbors=n_neighbors)
+    arithmetic = skdim.id.MLE().fit_transform(cloud, n_neighbors=n_neighbors)
+    assert mle(cloud, n_neighbors=n_neighbors) == pytest.approx(harmonic.dimension_, abs=1e-6)
+    assert mle(cloud, n_neighbors=n_neighbors, aggregation="arithmetic") == pytest.approx(arithmetic, abs=1e-6)
+    pointwise = estimate(cloud, n_neighbors=n_neighbors).pointwise
+    np.testing.assert_allclose(pointwise, harmonic.dimension_pw_, rtol=1e-7)
+
+
+def test_mle_equals_scikit_dimension_in_float32(cloud):
+    single = cloud.astype(np.float32)
+    assert mle(single) == pytest.approx(skdim.id.MLE().fit(single.astype(np.float64)).dimension_, abs=1e-6)
+
+
+def test_twonn_and_lpca_equal_scikit_dimension(cloud):
+    assert twonn(cloud) == pytest.approx(skdim.id.TwoNN().fit(cloud).dimension_, abs=1e-6)
+    pointwise = skdim.id.lPCA().fit_pw(cloud, n_neighbors=15).dimension_pw_
+    assert lpca(cloud, n_neighbors=15, aggregation="arithmetic") == pytest.approx(pointwise.mean(), abs=1e-6)
+    assert lpca(cloud, n_neighbors=15) == pytest.approx(1 / np.mean(1 / pointwise), abs=1e-6)
+
+
+@pytest.mark.parametrize("estimator", ESTIMATORS)
+@pytest.mark.parametrize("n_copies", [1, 3, 30])
+def test_repeated_cells_change_nothing(estimator, n_copies):
+    X = np.random.default_rng(0).normal(size=(150, 6))
+    repeated = np.concatenate([X, *[X[:40]] * n_copies])
+    once, twice = estimate(X, estimator=estimator), estimate(repeated, estimator=estimator)
+    assert twice.estimate == pytest.approx(once.estimate, rel=1e-9)
+    assert (twice.low, twice.high) == pytest.approx((once.low, once.high), rel=1e-9)
+    assert twice.n_points == 150
+    if once.pointwise is not None:
+        np.testing.assert_allclose(twice.pointwise, np.concatenate([once.pointwise, *[once.pointwise[:40]] * n_copies]))
+
+
+def test_one_repeated_cell_breaks_the_oracle_but_not_us():
+    X = np.random.default_rng(0).normal(size=(200, 20))
+    X[1] = X[0]
+    with np.errstate(divide="ignore"):
+        assert skdim.id.MLE().fit(X).dimension_ == 0
+    assert mle(X) == pytest.approx(mle(X[1:]), rel=1e-9)
+
+
+@pytest.mark.parametrize("dimension", [1, 2, 5])
+@pytest.mark.parametrize("estimator", ["mle", "twonn"])
+def test_known_dimension(dimension, estimator):
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(2000, dimension)) @ rng.normal(size=(dimension, 32))
+    assert estimate(X, estimator=estimator).estimate == pytest.approx(dimension, rel=0.08)
+
+
+def test_anchors_are_close_to_all_points():
+    X = np.random.default_rng(0).normal(size=(4000, 8))
+    found = estimate(X, n_anchors=1000)
+    assert np.isfinite(found.pointwise).sum() == 1000
+    assert found.estimate == pytest.approx(mle(X), abs=0.15)
+    assert found.high - found.low > estimate(X).high - estimate(X).low
+    assert estimate(X, n_anchors=9000).estimate == mle(X)
+
+
+def test_integers_and_other_input_types():
+    X = np.random.default_rng(0).integers(0, 1000, size=(200, 3))
+    assert mle(X) == mle(X.astype(float)) == mle(X.tolist())
+
+
+@pytest.mark.parametrize("scale", [1e-6, 1e6])
+def test_scale_and_shift_do_not_matter(scale):
+    X = np.random.default_rng(0).normal(size=(300, 5))
+    assert mle(scale * X) == pytest.approx(mle(X), rel=1e-9)
+    assert mle(X + 100) == pytest.approx(mle(X), rel=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"X": np.zeros(30)}, r"shape \(points, columns\)"),
+        ({"X": np.zeros((30, 0))}, r"shape \(points, columns\)"),
+        ({"X": np.array([["a", "b"]])}, "numeric"),
+        ({"X": np.full((30, 2), np.nan)}, "NaN or infinity in 30 of 30 rows"),
+        ({"n_neighbors": 30}, "30 distinct points .* too few for n_neighbors=30"),
+        ({"X": np.ones((100, 2))}, r"1 distinct points \(100 rows\)"),
+        ({"n_neighbors": 1}, "n_neighbors=1 must be an integer of at least 2"),
+        ({"n_neighbors": 2.5}, "n_neighbors=2.5"),
+        ({"n_anchors": 0}, "n_anchors=0"),
+        ({"aggregation": "median"}, "choose one of harmonic, arithmetic"),
+        ({"estimator": "danco"}, "choose one of mle, twonn, lpca"),
+        ({"X": np.arange(30.0)[:, None], "estimator": "lpca"}, "at least 2 columns"),
+    ],
+)
+def test_bad_input(change, message):
+    arguments = {"X": np.random.default_rng(0).normal(size=(30, 4)), **change}
+    with pytest.raises(ValueError, match=message):
+        estimate(arguments.pop("X"), **arguments)
