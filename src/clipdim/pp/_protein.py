@@ -1,0 +1,234 @@
+"""Surface protein: raw counts to principal components of centred log ratios."""
+
+import warnings
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from anndata import AnnData
+from mudata import MuData
+from scipy.sparse import issparse
+
+from clipdim import _keys
+from clipdim._mudata import require_mudata
+from clipdim.pp._modality import (
+    Prepared,
+    batch_labels,
+    find_modality,
+    positive_integer,
+    raw_counts,
+    stored_record,
+    write,
+)
+from clipdim.pp._projection import Projection, learn
+
+MIN_CELLS_OF_BATCH = 50
+ALL_CELLS = ""  # the batch of a sample without batches
+
+
+def protein(
+    mdata: MuData,
+    *,
+    modality: str | None = None,
+    n_comps: int | None = None,
+    batch_key: str | None = None,
+    reference: MuData | None = None,
+    random_state: int = 0,
+    copy: bool = False,
+) -> MuData | None:
+    """
+    Transform the surface protein of a MuData to centred log ratios and their principal components.
+
+    ``muon.prot.pp.clr`` across the cells of each protein, ``log(1 + x / exp(mean(log(1 + x))))``, then scaling
+    (clipped at 10 standard deviations) and principal components by ``scanpy``.
+
+    Parameters
+    ----------
+    mdata
+        MuData with raw protein counts (cells x proteins), dense or sparse, in ``mdata[modality].layers["counts"]`` or,
+        without that layer, in ``mdata[modality].X``. Calling it again starts from that layer and gives the same result.
+    modality
+        Name of the protein modality; found by itself when it is called ``prot``, ``protein`` or ``adt``.
+    n_comps
+        Number of principal components; reduced, with a warning, when there are too few cells or proteins.
+        By default one less than the number of proteins that vary.
+    batch_key
+        Column of ``mdata.obs`` or of the modality's ``.obs``: the means are taken within its batches. Fewer than 50
+        cells in a batch give a warning.
+    reference
+        A MuData preprocessed by this function, whose means, scaling and loadings are used instead of learning them
+        anew. If it was preprocessed with a ``batch_key``, that column (or ``batch_key``, where it has another name
+        here) says which of its batches each cell belongs to; cells of other batches, and all cells when there is no
+        such column, are centred by the means of their own batch. Proteins are matched by name; all that the reference
+        uses must be there.
+    random_state
+        Seed of the principal components' start vector. Global random state is not touched.
+    copy
+        Return a new MuData and leave the given one as it is.
+
+    Returns
+    -------
+    None, or the new MuData with ``copy=True``. Written in ``mdata[modality]``:
+
+    ``.layers["counts"]``
+        the raw counts, as they were
+    ``.X``
+        centred log ratios of all proteins, dense float32
+    ``.obsm["X_pca"]``
+        principal components, float32 (cells x ``n_comps``)
+    ``.varm["PCs"]``
+        loadings, float32 (proteins x ``n_comps``), zero for the proteins that do not vary
+    ``.uns["pca"]``
+        variance and variance ratio of the components; absent with ``reference``
+    ``.uns["clipdim_pp"]``
+        what ``reference=`` reads; its ``basis`` is the same in a reference and in what was projected on it
+
+    Raises
+    ------
+    TypeError
+        If ``mdata`` or ``reference`` is not a MuData, or the counts are not numbers in memory.
+    ValueError
+        If the values are not raw counts (negative, not integers, log-normalised, NaN, all zero), no modality or more
+        than one has a usual name, feature names are not unique, no protein varies, a batch is missing, proteins of the
+        reference are missing, ``batch_key`` is given for a reference that has none, or ``mdata`` is a view.
+    KeyError
+        If the modality or the column ``batch_key`` does not exist.
+        Whenever an error is raised nothing was changed.
+
+    References
+    ----------
+    Gui, Ma and Ma, NeurIPS 2025, section on CITE-seq (the input of the protein encoder are principal components).
+    Stoeckius et al., Nature Methods 2017 (centred log ratio); Bredikhin et al., Genome Biology 2022 (muon).
+
+    Examples
+    --------
+    >>> import clipdim
+    >>> mdata = clipdim.datasets.simulate_citeseq(n_cells=300)
+    >>> clipdim.pp.protein(mdata, n_comps=10)
+    >>> mdata["prot"].obsm["X_pca"].shape
+    (300, 10)
+    """
+    mdata = require_mudata(mdata)
+    name = find_modality(mdata, _keys.PROTEIN_NAMES, given=modality, call="clipdim.pp.protein(mdata, modality=...)")
+    if reference is None:
+        prepared = learn_protein(mdata, name, n_comps=n_comps, batch_key=batch_key, random_state=random_state)
+    else:
+        prepared = project_protein(mdata, name, reference=reference, batch_key=batch_key)
+    result = mdata.copy() if copy else mdata
+    write(result[name], prepared)
+    return result if copy else None
+
+
+def learn_protein(
+    mdata: MuData, modality: str, *, n_comps: int | None, batch_key: str | None, random_state: int
+) -> Prepared:
+    """Results of ``protein`` for one modality, with nothing written."""
+    n_comps = None if n_comps is None else positive_integer(n_comps, "n_comps")
+    proteins = mdata[modality].var_names
+    counts = _dense_counts(mdata[modality], modality)
+    if batch_key is None:
+        batches = _one_batch(len(counts))
+    else:
+        batches = batch_labels(mdata, modality, batch_key)
+        _warn_of_small(batches, known=pd.Index([]), modality=modality)
+    X, denominators = _centred_log_ratio(counts, batches, pd.DataFrame(columns=proteins, dtype=np.float64))
+    projection, variance = learn(X.copy(), proteins, n_comps=n_comps, modality=modality, random_state=random_state)
+    record = {
+        "function": "protein",
+        "batch_key": batch_key,
+        "batches": denominators.index.to_numpy(dtype=object),
+        "proteins": proteins.to_numpy(dtype=object),
+        "denominators": denominators.to_numpy(),
+    }
+    return Prepared(X=X, X_pca=projection.project(X, proteins), projection=projection, variance=variance, record=record)
+
+
+def project_protein(mdata: MuData, modality: str, *, reference: MuData, batch_key: str | None) -> Prepared:
+    """Results of ``protein`` for one modality on the components of a reference, with nothing written."""
+    record = stored_record(reference, modality, "protein")
+    projection = Projection.from_uns(record)
+    proteins = mdata[modality].var_names
+    counts = _dense_counts(mdata[modality], modality)
+    missing = projection.features[~projection.present(proteins)]
+    if len(missing):
+        msg = (
+            f"{len(missing)} of the {len(projection.features)} proteins that the reference uses are missing from modality "
+            f"{modality!r}: {missing[:5].tolist()} ...; it has {proteins[:5].tolist()} ...; rename them as in the "
+            "reference, or preprocess the reference with only the shared proteins"
+        )
+        raise ValueError(msg)
+    stored = pd.DataFrame(record["denominators"], index=record["batches"], columns=record["proteins"])
+    batches = _batches_as_in(record["batch_key"], mdata, modality, batch_key)
+    _warn_of_small(batches, known=stored.index, modality=modality)
+    X, _ = _centred_log_ratio(counts, batches, stored.reindex(columns=proteins))
+    return Prepared(
+        X=X,
+        X_pca=projection.project(X, proteins),
+        projection=projection,
+        variance=None,
+        record={name: record[name] for name in ("function", "batch_key", "batches", "proteins", "denominators")},
+    )
+
+
+def _dense_counts(adata: AnnData, modality: str) -> np.ndarray:
+    counts = raw_counts(adata, modality)
+    return np.asarray(counts.toarray() if issparse(counts) else counts, dtype=np.float64)
+
+
+def _one_batch(n_cells: int) -> np.ndarray:
+    return np.full(n_cells, ALL_CELLS, dtype=object)
+
+
+def _batches_as_in(stored_key: str | None, mdata: MuData, modality: str, batch_key: str | None) -> np.ndarray:
+    """Batches of a new sample's cells by the names that the reference may know."""
+    n_cells = mdata[modality].n_obs
+    if stored_key is None:
+        if batch_key is not None:
+            msg = (
+                f"batch_key={batch_key!r} is given, but the reference's protein was preprocessed without one and has the "
+                "same means for all cells; leave batch_key out, or preprocess the reference with its batch_key"
+            )
+            raise ValueError(msg)
+        return _one_batch(n_cells)
+    columns = {*mdata.obs.columns, *(column for adata in mdata.mod.values() for column in adata.obs.columns)}
+    if batch_key is None and stored_key not in columns:
+        return _one_batch(n_cells)
+    return batch_labels(mdata, modality, batch_key or str(stored_key))
+
+
+def _warn_of_small(batches: np.ndarray, *, known: pd.Index, modality: str) -> None:
+    sizes = pd.Series(batches).value_counts()
+    small = sizes[(sizes < MIN_CELLS_OF_BATCH) & ~sizes.index.isin(known)]
+    if len(small):
+        named = ", ".join(
+            f"{name!r} ({size})" if name != ALL_CELLS else f"all cells ({size})" for name, size in small.items()
+        )
+        msg = (
+            f"centred log ratios of modality {modality!r} rest on few cells in these batches: {named}; with fewer than "
+            f"{MIN_CELLS_OF_BATCH} cells of a batch their means are uncertain"
+        )
+        warnings.warn(msg, UserWarning, stacklevel=4)
+
+
+def _centred_log_ratio(
+    counts: np.ndarray, batches: np.ndarray, stored: pd.DataFrame
+) -> tuple[np.ndarray, pd.DataFrame]:
+    """
+    Centred log ratios within batches, float32, and the denominators (batches x proteins).
+
+    ``stored`` (batches x proteins) are denominators that are used instead of the cells' own; NaN where unknown.
+    """
+    from muon import prot
+
+    X = np.empty(counts.shape, dtype=np.float32)
+    denominators: dict[Any, np.ndarray] = {}
+    for batch in np.unique(batches):
+        rows = batches == batch
+        cells = AnnData(counts[rows])
+        denominators[batch] = np.exp(np.log1p(cells.X).mean(axis=0))
+        prot.pp.clr(cells)  # on dense float64: muon divides integers and sparse rows in place
+        if batch in stored.index:
+            known = stored.loc[batch].notna().to_numpy()
+            cells.X[:, known] = np.log1p(counts[np.ix_(rows, known)] / stored.loc[batch].to_numpy()[known])
+        X[rows] = cells.X
+    return X, pd.DataFrame.from_dict(denominators, orient="index")
