@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from anndata import AnnData
 from mudata import MuData
-from scipy.sparse import issparse
+from scipy.sparse import csr_matrix, issparse
 from sklearn.utils.sparsefuncs import inplace_row_scale
 
 from clipdim import _keys
@@ -188,23 +188,23 @@ def _totals(counts: Any) -> np.ndarray:
 
 
 def _log_normalise(counts: Any, totals: np.ndarray, target_sum: float) -> Any:
-    import scanpy as sc
-
     # scanpy's normalize_total cannot take totals over a part of the genes
     factors = (target_sum / np.where(totals > 0, totals, 1)).astype(np.float32)
     X = counts.astype(np.float32, copy=True)
     if issparse(X):
         inplace_row_scale(X, factors)
-    else:
-        X *= factors[:, None]
-    return sc.pp.log1p(X)
+        return X.log1p()
+    X *= factors[:, None]
+    return np.log1p(X, out=X)
 
 
 def _highly_variable(X: Any, n_top_genes: int, batches: np.ndarray | None, batch_key: str | None) -> np.ndarray:
     """Columns of the highly variable genes, increasing."""
     import scanpy as sc
 
-    cells = AnnData(X)
+    if n_top_genes >= X.shape[1]:
+        return np.arange(X.shape[1])
+    cells = AnnData(csr_matrix(X) if issparse(X) else X)  # not a sparse array, which scanpy cannot take here
     if batches is not None:
         names, sizes = np.unique(batches, return_counts=True)
         if sizes.min() < 2:
@@ -214,9 +214,7 @@ def _highly_variable(X: Any, n_top_genes: int, batches: np.ndarray | None, batch
             )
             raise ValueError(msg)
         cells.obs["batch"] = pd.Categorical(batches)
-    sc.pp.highly_variable_genes(
-        cells, n_top_genes=min(n_top_genes, cells.n_vars), batch_key=None if batches is None else "batch"
-    )
+    sc.pp.highly_variable_genes(cells, n_top_genes=n_top_genes, batch_key=None if batches is None else "batch")
     return np.flatnonzero(cells.var["highly_variable"])
 
 
