@@ -78,7 +78,9 @@ def main() -> None:
             aggregation=aggregation or "harmonic",
             n_repeats=arguments.n_repeats,
         )
-        print(f"{method:16}{kind:10}{dimension:3}{n:6}{row[0]:8.2f}{row[1]:8.2f}{row[2]:10.3f}{row[3]:8.3f}{row[4]:8.3f}")
+        print(
+            f"{method:16}{kind:10}{dimension:3}{n:6}{row[0]:8.2f}{row[1]:8.2f}{row[2]:10.3f}{row[3]:8.3f}{row[4]:8.3f}"
+        )
 
 
 if __name__ == "__main__":

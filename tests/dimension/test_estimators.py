@@ -87,6 +87,8 @@ def test_scale_and_shift_do_not_matter(scale):
     [
         ({"X": np.zeros(30)}, r"shape \(points, columns\)"),
         ({"X": np.zeros((30, 0))}, r"shape \(points, columns\)"),
+        ({"X": np.zeros((0, 3))}, "no rows"),
+        ({"X": np.eye(3), "estimator": "twonn"}, "3 distinct points"),
         ({"X": np.array([["a", "b"]])}, "numeric"),
         ({"X": np.full((30, 2), np.nan)}, "NaN or infinity in 30 of 30 rows"),
         ({"n_neighbors": 30}, "30 distinct points .* too few for n_neighbors=30"),
@@ -103,3 +105,9 @@ def test_bad_input(change, message):
     arguments = {"X": np.random.default_rng(0).normal(size=(30, 4)), **change}
     with pytest.raises(ValueError, match=message):
         estimate(arguments.pop("X"), **arguments)
+
+
+def test_smallest_clouds_work():
+    X = np.random.default_rng(0).normal(size=(5, 2))
+    assert all(np.isfinite(estimate(X, estimator=name, n_neighbors=3).estimate) for name in ESTIMATORS)
+    assert np.isfinite(twonn(X[:4]))

@@ -1,6 +1,6 @@
 """Intrinsic dimension of plain arrays."""
 
-from clipdim.dimension.estimation import AGGREGATIONS, Estimate, estimate
+from clipdim.dimension.estimation import AGGREGATIONS, Estimate, TooFewPointsError, estimate
 from clipdim.dimension.estimators import ESTIMATORS, lpca, mle, twonn
 from clipdim.dimension.neighbors import Neighbors, distinct_points, nearest_neighbors
 
@@ -9,6 +9,7 @@ __all__ = [
     "ESTIMATORS",
     "Estimate",
     "Neighbors",
+    "TooFewPointsError",
     "distinct_points",
     "estimate",
     "lpca",

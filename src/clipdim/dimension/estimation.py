@@ -16,6 +16,10 @@ _CONFIDENCE = 0.975
 _N_BLOCKS = 20
 
 
+class TooFewPointsError(ValueError):
+    """Fewer distinct points than the estimator needs."""
+
+
 @dataclass(frozen=True)
 class Estimate:
     """An intrinsic dimension.
@@ -107,7 +111,7 @@ def estimate(
     aggregation
         `"harmonic"` or `"arithmetic"` mean of the pointwise values; ignored by `"twonn"`.
     n_anchors
-        Estimate around so many random points only, with their neighbours from all points; `None` means around all.
+        Estimate around so many random points only, at least 4, with their neighbours from all points; `None` means around all.
     random_state
         Seed of the draw of anchors.
 
@@ -117,9 +121,10 @@ def estimate(
 
     Raises
     ------
+    TooFewPointsError
+        If there are not more distinct points than neighbours, or fewer than 4; a ValueError.
     ValueError
-        If `X` is not two-dimensional, not numeric or not finite, has too few distinct points, or an argument is not one of those
-        accepted.
+        If `X` is not two-dimensional, not numeric or not finite, or an argument is not one of those accepted.
 
     References
     ----------
@@ -144,17 +149,17 @@ def estimate(
         raise ValueError(msg)
     if estimator == "twonn":
         n_neighbors, aggregation = 2, "none"
-    for name, number, least in (("n_neighbors", n_neighbors, 2), ("n_anchors", n_anchors, 2)):
+    for name, number, least in (("n_neighbors", n_neighbors, 2), ("n_anchors", n_anchors, 4)):
         if number is not None and (not isinstance(number, int | np.integer) or number < least):
             msg = f"{name}={number!r} must be an integer of at least {least}"
             raise ValueError(msg)
     rows, point = distinct_points(values)
-    if len(rows) <= n_neighbors:
+    if len(rows) < max(4, n_neighbors + 1):
         msg = (
             f"{len(rows)} distinct points ({len(values)} rows) are too few for n_neighbors={n_neighbors}; "
-            f"pass n_neighbors below {len(rows)} or more cells"
+            f"pass more cells (at least 4), or n_neighbors below {len(rows)}"
         )
-        raise ValueError(msg)
+        raise TooFewPointsError(msg)
     points = values[rows]
     neighbors = nearest_neighbors(points, n_neighbors, n_anchors=n_anchors, random_state=random_state)
     if estimator == "twonn":
@@ -175,6 +180,9 @@ def _points(X: ArrayLike) -> np.ndarray:
             f"{values.dtype}; a sparse matrix has .toarray(), a single column X[:, None]"
         )
         raise ValueError(msg)
+    if len(values) == 0:
+        msg = "X has no rows; pass more cells"
+        raise TooFewPointsError(msg)
     values = values.astype(np.result_type(values.dtype, np.float32), copy=False)
     if not np.isfinite(values).all():
         bad = int((~np.isfinite(values).all(axis=1)).sum())

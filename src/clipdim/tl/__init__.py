@@ -1,1 +1,7 @@
-"""."""
+"""Tools: learn the joint embedding, measure it."""
+
+from clipdim.tl._classify import classify
+from clipdim.tl._intrinsic_dimension import intrinsic_dimension
+from clipdim.tl._match import match
+
+__all__ = ["classify", "intrinsic_dimension", "match"]

@@ -1,0 +1,175 @@
+"""How well the embeddings hold the labels of the cells."""
+
+import warnings
+from itertools import permutations
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from mudata import MuData
+
+from clipdim import _keys
+from clipdim._mudata import Embeddings, obs_column, paired_embeddings, read_fit, require_mudata, write_tables
+from clipdim.evaluation import class_scores, knn_labels, label_match
+
+_JOINT = "joint k-NN"
+
+
+def classify(mdata: MuData, label_key: str, *, n_neighbors: int = 15, key: str = _keys.KEY) -> pd.DataFrame:
+    """Measure how well labels, as cell types, are predicted from the embeddings.
+
+    Two methods. `"joint k-NN"`: the most frequent label among the nearest training cells in the joint embedding; a
+    training cell is predicted from the other training cells only. `"{a} to {b}"`, for both directions of each pair of
+    modalities: the label of the most similar cell of the same split in the other modality. Cells that lack a
+    modality, and those of a norm set, are left out. A class with one cell is no error: held-out
+    cells of a class that no training cell has count as wrong.
+
+    Parameters
+    ----------
+    mdata
+        Fitted by :func:`clipdim.tl.fit`.
+    label_key
+        Column of `mdata.obs` or of a modality's `.obs`: categories, strings or integers.
+    n_neighbors
+        Neighbours that vote.
+    key
+        Name of the fit.
+
+    Returns
+    -------
+    One row for each split, method and measure: `label_key`, `split`, `method`, `kind` (`"overall"`, `"balanced"`: mean over
+    classes present, or `"class"`), `label` (the class, else as `kind`), `accuracy` (fraction), `n_cells`.
+
+    Writes the table to `mdata.uns[key]["classify"]` and the counts of each label and prediction that occur together to
+    `mdata.uns[key]["confusion"]` (`label_key`, `split`, `method`, `label`, `predicted`, `n_cells`), beside the rows of
+    other label keys.
+
+    Raises
+    ------
+    TypeError
+        If `mdata` is not a MuData.
+    KeyError
+        If there is no fit of that name or no such column.
+    ValueError
+        If `mdata` is a view, the labels are not classes, fewer than two classes or training cells are labelled, or
+        `n_neighbors` is below 1.
+
+    Warns
+    -----
+    UserWarning
+        If cells have no label (they are left out), or no labelled cell was held out: then only training cells are measured.
+
+    References
+    ----------
+    Gui, Ma and Ma, NeurIPS 2025, section 4 (label match between modalities).
+
+    Examples
+    --------
+    >>> import clipdim
+    >>> mdata = clipdim.datasets.simulate_citeseq(n_cells=300)
+    >>> clipdim.pp.citeseq(mdata)
+    >>> clipdim.tl.fit(mdata, out_dim=8, max_epochs=2, progress=False)
+    >>> table = clipdim.tl.classify(mdata, "cell_type")
+    >>> table["method"].unique().tolist()
+    ['joint k-NN', 'rna to prot', 'prot to rna']
+    """
+    embeddings = paired_embeddings(require_mudata(mdata), key)
+    labels = _class_labels(obs_column(mdata, label_key), label_key)
+    used = embeddings.observed & embeddings.split.isin([_keys.TRAIN, _keys.HELD_OUT]).to_numpy()
+    labelled = labels.notna().to_numpy()
+    if n_missing := int((used & ~labelled).sum()):
+        msg = f"{n_missing} of {int(used.sum())} cells have no {label_key!r} and are left out"
+        warnings.warn(msg, UserWarning, stacklevel=2)
+    used &= labelled
+    if (n_classes := labels[used].nunique()) < 2:
+        msg = f"{label_key!r} has {n_classes} classes among the {int(used.sum())} cells used; at least 2 are needed"
+        raise ValueError(msg)
+    if not (held_out := used & (embeddings.split == _keys.HELD_OUT).to_numpy()).any():
+        msg = "no labelled cell was held out, so only training cells are measured; fit with holdout=0.1"
+        warnings.warn(msg, UserWarning, stacklevel=2)
+    train = used & ~held_out
+    truth = labels.to_numpy(dtype=object)
+    predictions = {}
+    for split, cells in ((_keys.HELD_OUT, held_out), (_keys.TRAIN, train)):
+        if cells.any():
+            for method, predicted in _predict(embeddings, truth, train, cells, n_neighbors).items():
+                predictions[split, method] = truth[cells].astype(str), predicted
+    table = _table(label_key, predictions)
+    confusion = _confusion(label_key, predictions)
+    fit = read_fit(mdata, key)
+    write_tables(
+        mdata,
+        {
+            "classify": _beside(fit.get("classify"), table, label_key),
+            "confusion": _beside(fit.get("confusion"), confusion, label_key),
+        },
+        key=key,
+    )
+    return table
+
+
+def _class_labels(column: pd.Series, label_key: str) -> pd.Series:
+    if pd.api.types.is_float_dtype(column.dtype):
+        if (column.dropna() % 1 != 0).any():
+            msg = f"{label_key!r} holds fractions, not classes; bin it first, pandas.cut(mdata.obs[{label_key!r}], 5)"
+            raise ValueError(msg)
+        column = column.astype("Int64")
+    missing = column.isna()
+    return column.astype(object).map(str).mask(missing)
+
+
+def _predict(
+    embeddings: Embeddings, truth: np.ndarray, train: np.ndarray, cells: np.ndarray, n_neighbors: int
+) -> dict[str, np.ndarray]:
+    query = None if np.array_equal(train, cells) else embeddings.joint[cells]
+    predicted = {_JOINT: knn_labels(embeddings.joint[train], truth[train].astype(str), query, n_neighbors=n_neighbors)}
+    for source, target in permutations(embeddings.modalities, 2):
+        predicted[f"{source} to {target}"] = label_match(
+            embeddings.by_modality[source][cells], embeddings.by_modality[target][cells], truth[cells].astype(str)
+        )
+    return predicted
+
+
+def _table(label_key: str, predictions: dict[tuple[str, str], tuple[np.ndarray, np.ndarray]]) -> pd.DataFrame:
+    rows: list[dict[str, Any]] = []
+    for (split, method), (truth, predicted) in predictions.items():
+        scores = class_scores(truth, predicted)
+        measures = [
+            ("overall", "overall", scores.overall, len(truth)),
+            ("balanced", "balanced", scores.balanced, len(truth)),
+            *(("class", name, accuracy, scores.n_cells[name]) for name, accuracy in scores.by_class.items()),
+        ]
+        for kind, label, accuracy, n_cells in measures:
+            rows.append(
+                {
+                    "label_key": label_key,
+                    "split": split,
+                    "method": method,
+                    "kind": kind,
+                    "label": label,
+                    "accuracy": accuracy,
+                    "n_cells": n_cells,
+                }
+            )
+    return pd.DataFrame(rows)
+
+
+def _confusion(label_key: str, predictions: dict[tuple[str, str], tuple[np.ndarray, np.ndarray]]) -> pd.DataFrame:
+    tables = [
+        pd.DataFrame({"label": truth, "predicted": predicted})
+        .value_counts(sort=False)
+        .rename("n_cells")
+        .reset_index()
+        .assign(label_key=label_key, split=split, method=method)
+        for (split, method), (truth, predicted) in predictions.items()
+    ]
+    columns = ["label_key", "split", "method", "label", "predicted", "n_cells"]
+    return pd.concat(tables, ignore_index=True)[columns]
+
+
+def _beside(stored: pd.DataFrame | None, table: pd.DataFrame, label_key: str) -> pd.DataFrame:
+    if stored is None:
+        return table.copy()
+    kept = stored[stored["label_key"] != label_key]
+    # a table read from a file may have categories or another string type
+    return pd.concat([kept.astype(table.dtypes.to_dict()), table], ignore_index=True)
