@@ -1,1 +1,11 @@
-"""."""
+"""Figures of a fit: each function takes a fitted MuData and returns the Axes that it drew on."""
+
+from clipdim.pl._accuracy import accuracy
+from clipdim.pl._confusion import confusion
+from clipdim.pl._history import history
+from clipdim.pl._intrinsic_dimension import intrinsic_dimension
+from clipdim.pl._norms import norms
+from clipdim.pl._similarity import similarity
+from clipdim.pl._temperature import temperature
+
+__all__ = ["accuracy", "confusion", "history", "intrinsic_dimension", "norms", "similarity", "temperature"]

@@ -1,0 +1,166 @@
+"""A MuData as ``tl.fit`` and ``tl.classify`` leave it, with made-up but plausible values."""
+
+from collections.abc import Callable
+from itertools import permutations
+
+import anndata
+import matplotlib as mpl
+import matplotlib.pyplot as plt
+import mudata
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.metrics import confusion_matrix
+
+import clipdim
+
+mpl.use("Agg")
+
+CLASSES = {
+    8: ["CD14 Mono", "naive CD4 T", "memory CD4 T", "NK", "B", "CD8 T", "FCGR3A Mono", "DC"],
+    27: (
+        "CD14 Mono|CD4 Naive|CD4 Memory|CD8 Naive|Memory B|NK|Naive B|CD8 Effector_1|CD8 Memory_1|HSC|MAIT|CD16 Mono|"
+        "GMP|Prog_RBC|CD8 Effector_2|CD8 Memory_2|gdT|cDC2|LMPP|Treg|pDC|CD56 bright NK|Prog_B 1|Prog_Mk|Plasmablast|"
+        "Prog_B 2|Prog_DC"
+    ).split("|"),
+}
+
+
+def _classify(label: np.ndarray, predicted: np.ndarray, split: np.ndarray, label_key: str, method: str):
+    """Tables as ``tl.classify`` stores them, from true and predicted labels."""
+    tables, confusions = [], []
+    for name in pd.unique(split):
+        truth, guess = label[split == name], predicted[split == name]
+        hits = pd.Series(truth == guess).groupby(truth).agg(["mean", "size"])
+        table = pd.DataFrame(
+            {
+                "label": ["overall", "balanced", *hits.index],
+                "kind": ["overall", "balanced"] + ["class"] * len(hits),
+                "accuracy": [(truth == guess).mean(), hits["mean"].mean(), *hits["mean"]],
+                "n_cells": [len(truth), len(truth), *hits["size"]],
+            }
+        )
+        tables.append(table.assign(label_key=label_key, split=name, method=method))
+        names = np.unique(label)
+        counts = pd.DataFrame(confusion_matrix(truth, guess, labels=names), index=names, columns=names)
+        tidy = counts.rename_axis("label").reset_index().melt("label", var_name="predicted", value_name="n_cells")
+        confusions.append(tidy[tidy["n_cells"] > 0].assign(label_key=label_key, split=name, method=method))
+    return pd.concat(tables, ignore_index=True), pd.concat(confusions, ignore_index=True)
+
+
+def build_fitted(
+    n_cells: int = 900,
+    *,
+    n_classes: int = 8,
+    modalities: tuple[str, ...] = ("rna", "prot"),
+    holdout: float = 0.3,
+    out_dim: int = 32,
+    n_epochs: int = 20,
+    label_keys: tuple[str, ...] = ("cell_type",),
+    colors: bool = False,
+    key: str = "clipdim",
+) -> mudata.MuData:
+    """Build a MuData with the slots of a fit and of its scores; the truth is kept in ``.uns["truth"]``."""
+    rng = np.random.default_rng(0)
+    names = CLASSES[n_classes]
+    shares = 0.75 ** np.arange(n_classes) + 0.002
+    label = np.array(names)[rng.choice(n_classes, n_cells, p=shares / shares.sum())]
+    shared = rng.normal(size=(n_cells, out_dim)) * np.exp(-np.arange(out_dim) / 4)
+    cells = [f"cell{row}" for row in range(n_cells)]
+    adatas = {}
+    for name in modalities:
+        embedding = shared + 0.1 * rng.normal(size=shared.shape)
+        adata = anndata.AnnData(np.zeros((n_cells, 1), dtype=np.float32), obs=pd.DataFrame(index=cells))
+        adata.obsm[f"X_{key}"] = (embedding / np.linalg.norm(embedding, axis=1, keepdims=True)).astype(np.float32)
+        adata.obs[f"{key}_norm"] = rng.normal(1, 0.1, n_cells).astype(np.float32)
+        adatas[name] = adata[rng.permutation(n_cells)].copy()
+    mdata = mudata.MuData(adatas)
+    mdata = mdata[cells].copy()
+    held_out = rng.permutation(n_cells) < holdout * n_cells
+    split = np.where(held_out, "held-out", "train")
+    mdata.obs[f"{key}_split"] = pd.Categorical(split)
+    by_modality = [pd.DataFrame(a.obsm[f"X_{key}"], index=a.obs_names).loc[mdata.obs_names] for a in adatas.values()]
+    mdata.obsm[f"X_{key}"] = np.mean(by_modality, axis=0, dtype=np.float32)
+
+    epoch = np.arange(n_epochs)
+    fall = np.exp(-epoch / 5)
+    history = pd.DataFrame({"loss": 2.1 + 3.2 * fall}, index=pd.Index(epoch, name="epoch"))
+    history["held_out_loss"] = 2.5 + 2.9 * fall
+    history["temperature"] = 0.03 + fall
+    for place, name in enumerate(modalities):
+        history[f"intrinsic_dimension_{name}"] = 9 + place + 6 * fall
+    history["positive_similarity"] = 0.85 - 0.8 * fall
+    history["negative_similarity"] = 0.02 * fall
+    history["positive_similarity_sd"] = 0.1
+    history["negative_similarity_sd"] = 0.3 - 0.1 * fall
+    for place, name in enumerate(modalities):
+        history[f"norm_spread_{name}"] = 0.1 + 0.03 * place + 0.3 * fall
+    if holdout == 0:
+        trained = history.columns.str.match("loss|temperature|intrinsic")
+        history.loc[:, ~trained] = np.nan
+
+    dimension = {
+        name: {
+            "estimate": 9.0 + place,
+            "low": 8.6 + place,
+            "high": 9.5 + place,
+            "estimator": "mle",
+            "aggregation": "harmonic",
+            "n_neighbors": 20,
+            "n_cells": int(held_out.sum()) or n_cells,
+            "cells": "held-out" if holdout else "train",
+        }
+        for place, name in enumerate((*modalities, "joint"))
+    }
+    mdata.uns[key] = {
+        "version": clipdim.__version__,
+        "params": {
+            "modalities": np.array(modalities, dtype=object),
+            "out_dim": out_dim,
+            "batch_size": 256,
+            "batch_key": None,
+            "similarity": "cosine",
+        },
+        "history": history,
+        "temperature": float(history["temperature"].iloc[-1]),
+        "intrinsic_dimension": dimension,
+        "encoders": {},
+    }
+
+    tables, confusions, truth = [], [], {}
+    for label_key in label_keys:
+        mdata.obs[label_key] = pd.Categorical(label)
+        for method in ("joint k-NN", *(f"{a} to {b}" for a, b in permutations(modalities, 2))):
+            wrong = rng.random(n_cells) < 0.08
+            predicted = np.where(wrong, rng.choice(label, n_cells), label)
+            table, confusion = _classify(label, predicted, split, label_key, method)
+            tables.append(table)
+            if method == "joint k-NN":
+                confusions.append(confusion)
+                truth[label_key] = pd.DataFrame({"label": label, "predicted": predicted, "split": split})
+        if colors:
+            palette = plt.get_cmap("tab20")(np.arange(n_classes) % 20)
+            mdata.uns[f"{label_key}_colors"] = np.array([mpl.colors.to_hex(color) for color in palette])
+    if tables:
+        mdata.uns[key]["classify"] = pd.concat(tables, ignore_index=True)
+        mdata.uns[key]["confusion"] = pd.concat(confusions, ignore_index=True)
+        mdata.uns["truth"] = truth
+    return mdata
+
+
+@pytest.fixture
+def make_fitted() -> Callable[..., mudata.MuData]:
+    """Builder of a fitted MuData."""
+    return build_fitted
+
+
+@pytest.fixture
+def fitted() -> mudata.MuData:
+    """Two modalities, 900 cells, 8 classes, all scores."""
+    return build_fitted()
+
+
+@pytest.fixture(autouse=True)
+def _close_figures():
+    yield
+    plt.close("all")
