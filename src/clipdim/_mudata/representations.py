@@ -97,10 +97,17 @@ def _check_values(matrix: np.ndarray, where: str) -> None:
     if len(matrix) == 0:
         msg = f"{where} has no cells"
         raise ValueError(msg)
+
+
+def check_varies(matrix: np.ndarray, where: str) -> None:
+    """Refuse training cells whose features are all constant, warn of some constant ones."""
     constant = np.ptp(matrix, axis=0) == 0
-    if constant.all() and len(matrix) > 1:
-        msg = f"every feature of {where} is constant over the cells (all zero?), so there is nothing to learn from"
+    if constant.all():
+        msg = f"every feature of {where} is constant over the training cells (all zero?), so there is nothing to learn"
         raise ValueError(msg)
+    if constant.any():
+        msg = f"{constant.sum()} of {len(constant)} features of {where} are constant over the training cells: no information"
+        warnings.warn(msg, UserWarning, stacklevel=4)
 
 
 def _looks_like_counts(matrix: np.ndarray) -> bool:

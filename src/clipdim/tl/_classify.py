@@ -37,8 +37,9 @@ def classify(mdata: MuData, label_key: str, *, n_neighbors: int = 15, key: str =
 
     Returns
     -------
-    One row for each split, method and measure: `label_key`, `split`, `method`, `kind` (`"overall"`, `"balanced"`: mean over
-    classes present, or `"class"`), `label` (the class, else as `kind`), `accuracy` (fraction), `n_cells`.
+    The rows of this label key, one for each split, method and measure: `label_key`, `split`, `method`, `kind`
+    (`"overall"`, `"balanced"`: mean over classes present, or `"class"`), `label` (the class, else as `kind`),
+    `accuracy` (fraction), `n_cells`.
 
     Writes the table to `mdata.uns[key]["classify"]` and the counts of each label and prediction that occur together to
     `mdata.uns[key]["confusion"]` (`label_key`, `split`, `method`, `label`, `predicted`, `n_cells`), beside the rows of
@@ -57,7 +58,8 @@ def classify(mdata: MuData, label_key: str, *, n_neighbors: int = 15, key: str =
     Warns
     -----
     UserWarning
-        If cells have no label (they are left out), or no labelled cell was held out: then only training cells are measured.
+        If cells have no label (they are left out), or no labelled cell was held out: then only training cells are
+        measured.
 
     References
     ----------

@@ -33,9 +33,10 @@ def match(mdata: MuData, *, alpha: float = 0.005, k: Sequence[int] = (1, 10, 50)
 
     Returns
     -------
-    One row for each ordered pair of modalities in held-out and in training cells: `split`, `query`, `target`, `n_cells`,
-    `top_alpha` (fraction whose match is among the first max(1, floor(alpha n))), `recall_at_{k}` for each k, `foscttm`
-    (mean fraction of other cells closer than the true match, 0 is perfect, 0.5 chance), `median_rank` (1 is best).
+    One row for each ordered pair of modalities in held-out and in training cells: `split`, `query`, `target`,
+    `n_cells`, `top_alpha` (fraction whose match is among the first max(1, floor(alpha n))), `recall_at_{k}` for each k,
+    `foscttm` (mean fraction of other cells closer than the true match, 0 is perfect, 0.5 chance), `median_rank` (1 is
+    best).
 
     Writes the table to `mdata.uns[key]["match"]`.
 

@@ -1,0 +1,98 @@
+"""The network that maps one modality's representation to the shared space."""
+
+import math
+from collections.abc import Mapping
+
+import numpy as np
+import torch
+from torch import Generator, Tensor, nn
+
+from clipdim.contrast.recipes import Recipe
+
+
+class Encoder(nn.Module):
+    """
+    Multi-layer perceptron that scales its inputs itself, so that its weights are all that new cells need.
+
+    Parameters
+    ----------
+    n_features
+        Features of the modality's representation.
+    out_dim
+        Dimensions of the embedding.
+    recipe
+        Width, depth and input noise.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from clipdim.contrast import RECIPES, Encoder
+    >>> encoder = Encoder(50, 8, RECIPES["default"]).initialize(torch.Generator().manual_seed(0))
+    >>> encoder(torch.zeros(3, 50)).shape
+    torch.Size([3, 8])
+    """
+
+    mean: Tensor
+    scale: Tensor
+    noise: Tensor
+    mean_norm: Tensor
+
+    def __init__(self, n_features: int, out_dim: int, recipe: Recipe) -> None:
+        super().__init__()
+        sizes = [n_features, *[recipe.width] * recipe.n_hidden, out_dim]
+        # skip_init: the constructor of nn.Linear draws from the user's global random state
+        self.layers = nn.ModuleList(
+            nn.utils.skip_init(nn.Linear, *pair) for pair in zip(sizes[:-1], sizes[1:], strict=True)
+        )
+        self.linear = nn.utils.skip_init(nn.Linear, n_features, out_dim, bias=False) if recipe.linear_path else None
+        self.recipe = recipe
+        self.register_buffer("mean", torch.zeros(n_features))
+        self.register_buffer("scale", torch.ones(n_features))
+        self.register_buffer("noise", torch.tensor(recipe.input_noise))
+        self.register_buffer("mean_norm", torch.ones(()))
+
+    def initialize(self, generator: Generator) -> "Encoder":
+        """Draw the weights as ``nn.Linear`` does, from ``generator``."""
+        for layer in self.modules():
+            if isinstance(layer, nn.Linear):
+                nn.init.kaiming_uniform_(layer.weight, a=math.sqrt(5), generator=generator)
+                if layer.bias is not None:
+                    bound = 1 / math.sqrt(layer.in_features)
+                    nn.init.uniform_(layer.bias, -bound, bound, generator=generator)
+        return self
+
+    def standardize(self, inputs: Tensor) -> "Encoder":
+        """Take the mean and the scale of the inputs from training cells, (cells x features)."""
+        self.mean = inputs.mean(dim=0)
+        spread = inputs.std(dim=0, correction=0)
+        overall = spread.square().mean().sqrt()
+        # a constant feature keeps its unit, so that it stays 0 rather than become 0 / 0
+        self.scale = torch.where(spread > 1e-6 * overall, spread, torch.ones_like(spread))
+        self.noise = self.recipe.input_noise * overall
+        return self
+
+    def forward(self, inputs: Tensor, generator: Generator | None = None) -> Tensor:
+        """Map (cells x features) to (cells x out_dim); in training mode noise from ``generator`` is added."""
+        if self.training and self.recipe.input_noise > 0:
+            # the same noise in every direction of the input space: it drowns small principal components, not large ones
+            noise = torch.randn(inputs.shape, generator=generator, device=inputs.device, dtype=inputs.dtype)
+            inputs = inputs + self.noise * noise
+        x = (inputs - self.mean) / self.scale
+        hidden = x
+        for layer in self.layers[:-1]:
+            hidden = layer(hidden).relu()
+        out = self.layers[-1](hidden)
+        return out if self.linear is None else out + self.linear(x)
+
+    def to_arrays(self) -> dict[str, np.ndarray]:
+        """Weights, input scaling and mean norm as arrays."""
+        return {name: tensor.detach().cpu().numpy().copy() for name, tensor in self.state_dict().items()}
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, np.ndarray], recipe: Recipe) -> "Encoder":
+        """Rebuild an encoder from what :meth:`to_arrays` returned."""
+        n_layers = sum(name.startswith("layers.") and name.endswith(".weight") for name in arrays)
+        out_dim = len(arrays[f"layers.{n_layers - 1}.bias"])
+        encoder = cls(len(arrays["mean"]), out_dim, recipe)
+        encoder.load_state_dict({name: torch.as_tensor(np.array(array)) for name, array in arrays.items()})
+        return encoder.eval()

@@ -1,0 +1,123 @@
+"""Encoders of all modalities with one learned temperature."""
+
+import math
+from collections.abc import Mapping
+from itertools import combinations
+
+import numpy as np
+import torch
+from torch import Generator, Tensor, nn
+from torch.nn import functional
+
+from clipdim.contrast.encoder import Encoder
+from clipdim.contrast.loss import info_nce
+from clipdim.contrast.recipes import Recipe
+
+CELLS_PER_BLOCK = 65_536
+
+
+class ContrastiveModel(nn.Module):
+    """
+    One encoder for each modality and the temperature of their loss.
+
+    Parameters
+    ----------
+    n_features
+        Features of each modality's representation, by modality.
+    out_dim
+        Dimensions of the embedding.
+    recipe
+        Settings of encoders and temperature.
+
+    References
+    ----------
+    Gui, Ma and Ma (NeurIPS 2025), sections 1 and 4.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from clipdim.contrast import RECIPES, ContrastiveModel
+    >>> model = ContrastiveModel({"rna": 50, "prot": 13}, 8, RECIPES["default"])
+    >>> model = model.initialize(torch.Generator().manual_seed(0))
+    >>> round(model.temperature().item(), 3)
+    0.2
+    """
+
+    def __init__(self, n_features: Mapping[str, int], out_dim: int, recipe: Recipe) -> None:
+        super().__init__()
+        self.recipe = recipe
+        self.modalities = list(n_features)
+        # a list, since a ModuleDict refuses names with dots
+        self._encoders = nn.ModuleList(Encoder(n, out_dim, recipe) for n in n_features.values())
+        self.temperature_parameter = nn.Parameter(torch.empty(()))
+
+    @property
+    def encoders(self) -> dict[str, Encoder]:
+        """The encoder of each modality."""
+        return dict(zip(self.modalities, self._encoders, strict=True))  # type: ignore[arg-type]
+
+    def initialize(self, generator: Generator) -> "ContrastiveModel":
+        """Draw the weights from ``generator`` and set the first temperature."""
+        for encoder in self.encoders.values():
+            encoder.initialize(generator)
+        start = self.recipe.initial_temperature - self.recipe.min_temperature
+        nn.init.constant_(self.temperature_parameter, math.log(start) / self.recipe.temperature_rate)
+        return self
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, Mapping[str, np.ndarray]], recipe: Recipe) -> "ContrastiveModel":
+        """Rebuild trained encoders from their arrays, by modality; the temperature is not among them."""
+        model = cls({name: len(weights["mean"]) for name, weights in arrays.items()}, 1, recipe)
+        model._encoders = nn.ModuleList(Encoder.from_arrays(weights, recipe) for weights in arrays.values())
+        return model.eval()
+
+    def temperature(self) -> Tensor:
+        """``exp(c s) + tau_min`` for the trained scalar s."""
+        return (self.recipe.temperature_rate * self.temperature_parameter).exp() + self.recipe.min_temperature
+
+    def normalize(self, outputs: Tensor, mean_norm: Tensor) -> Tensor:
+        """Divide by each cell's norm (``"cosine"``) or by the expected norm (``"inner"``)."""
+        if self.recipe.similarity == "cosine":
+            return functional.normalize(outputs, dim=1)
+        return outputs / mean_norm
+
+    def loss(
+        self,
+        inputs: Mapping[str, Tensor],
+        *,
+        groups: Tensor | None = None,
+        norm_inputs: Mapping[str, Tensor] | None = None,
+        generator: Generator | None = None,
+    ) -> Tensor:
+        """
+        InfoNCE of one minibatch, the mean over the pairs of modalities.
+
+        ``inputs[mod]`` and ``norm_inputs[mod]`` are (cells x features); the norm set is encoded with gradient.
+        """
+        embeddings = []
+        for name, encoder in self.encoders.items():
+            mean_norm = encoder.mean_norm
+            if norm_inputs is not None:
+                mean_norm = encoder(norm_inputs[name], generator).norm(dim=1).mean()
+            embeddings.append(self.normalize(encoder(inputs[name], generator), mean_norm))
+        temperature = self.temperature()
+        losses = [info_nce(u, v, temperature, groups=groups) for u, v in combinations(embeddings, 2)]
+        return torch.stack(losses).mean()
+
+    @torch.no_grad()
+    def fix_mean_norms(self, inputs: Mapping[str, Tensor]) -> None:
+        """Store the mean norm of each encoder's output over the given cells."""
+        for name, encoder in self.encoders.items():
+            blocks = inputs[name].split(CELLS_PER_BLOCK)
+            encoder.mean_norm = torch.cat([encoder(block).norm(dim=1) for block in blocks]).mean()
+
+    @torch.no_grad()
+    def embed(self, modality: str, inputs: Tensor) -> tuple[np.ndarray, np.ndarray]:
+        """Embedding (cells x out_dim) and norm over the mean norm (cells,) of one modality, from inputs on any device."""
+        encoder = self.encoders[modality]
+        embeddings, norms = [], []
+        for block in inputs.split(CELLS_PER_BLOCK):
+            outputs = encoder(block.to(encoder.mean.device))
+            embeddings.append(self.normalize(outputs, encoder.mean_norm).cpu().numpy())
+            norms.append((outputs.norm(dim=1) / encoder.mean_norm).cpu().numpy())
+        return np.concatenate(embeddings), np.concatenate(norms)

@@ -1,0 +1,83 @@
+"""The settings of a fit: the default ones and the paper's."""
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """
+    Settings of encoder, loss and optimiser.
+
+    Pass a changed copy to :func:`clipdim.tl.fit` to train with other settings.
+
+    References
+    ----------
+    Gui, Ma and Ma (NeurIPS 2025), section 4 and appendix G, for ``RECIPES["paper"]``.
+
+    Examples
+    --------
+    >>> from dataclasses import replace
+    >>> from clipdim.contrast import RECIPES
+    >>> replace(RECIPES["default"], input_noise=0.2).n_epochs(5_000)
+    45
+    """
+
+    similarity: Literal["cosine", "inner"] = "cosine"
+    width: int = 128
+    """Units of each hidden layer."""
+    n_hidden: int = 2
+    """Hidden layers, each followed by a ReLU."""
+    linear_path: bool = True
+    """Add a linear map of the inputs to the network's output."""
+    standardize: bool = True
+    """Centre and scale the inputs by their mean and spread over the training cells."""
+    input_noise: float = 0.4
+    """Gaussian noise added to the inputs in training: its standard deviation over the root mean square of the features'."""
+    initial_temperature: float = 0.2
+    min_temperature: float = 1e-4
+    temperature_rate: float = 4.0
+    """The factor c of the paper: the learning rate of the logarithm of the temperature is ``c ** 2`` times ``lr``."""
+    optimizer: Literal["adam", "adamw"] = "adamw"
+    lr: float = 4e-3
+    """Learning rate; the peak of the cycle when ``one_cycle``."""
+    one_cycle: bool = True
+    weight_decay: float = 0.05
+    """Decay of the weight matrices (``adamw``), or of every parameter as an L2 penalty (``adam``)."""
+    batch_size: int = 256
+    shuffle: bool = True
+    """Draw the batches anew in each epoch."""
+    norm_fraction: float = 0.1
+    """Share of the training cells set aside to estimate the expected norms when ``similarity`` is ``"inner"``."""
+    max_epochs: int | None = None
+    """Epochs; None chooses them by the number of cells, see :meth:`n_epochs`."""
+
+    def n_epochs(self, n_cells: int) -> int:
+        """Epochs for so many training cells: about ``1.35 * n_cells ** 0.75`` steps unless ``max_epochs`` is set."""
+        if self.max_epochs is not None:
+            return self.max_epochs
+        steps = 1.35 * n_cells**0.75
+        return math.ceil(steps / max(1, n_cells // self.batch_size))
+
+
+RECIPES: dict[str, Recipe] = {
+    "default": Recipe(),
+    "paper": Recipe(
+        similarity="inner",
+        width=50,
+        n_hidden=3,
+        linear_path=False,
+        standardize=False,
+        input_noise=0.0,
+        initial_temperature=1.0 + 1e-4,
+        temperature_rate=2.0,
+        optimizer="adam",
+        lr=1e-4,
+        one_cycle=False,
+        weight_decay=1e-4,
+        shuffle=False,
+        norm_fraction=1 / 6,
+        max_epochs=400,
+    ),
+}

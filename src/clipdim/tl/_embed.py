@@ -1,0 +1,89 @@
+"""``tl.embed``: new cells into a fitted reference."""
+
+import torch
+from mudata import MuData
+
+from clipdim import _keys, _mudata
+from clipdim.contrast import ContrastiveModel, Recipe
+from clipdim.tl._device import resolve_device
+
+
+def embed(
+    mdata: MuData,
+    reference: MuData,
+    *,
+    key: str = _keys.KEY,
+    device: str | torch.device = "auto",
+    copy: bool = False,
+) -> MuData | None:
+    """
+    Embed new cells, with all the modalities or some, by the encoders of a fitted reference.
+
+    The reference MuData is the model: no other file is needed. Features are matched by name: those of ``X`` by
+    ``.var_names``, principal components by the loadings that made them. Components of a new sample come from
+    ``clipdim.pp.citeseq(mdata, reference=reference)``. Other representations are matched by number.
+
+    Parameters
+    ----------
+    mdata
+        New cells. Modalities that the reference was not fitted on are left alone.
+    reference
+        MuData after :func:`clipdim.tl.fit`.
+    key
+        The ``key_added`` of the fit.
+    device
+        ``"auto"`` (CUDA, else MPS, else CPU) or the name of a torch device.
+    copy
+        Return a copy with the embedding and leave ``mdata`` as it is.
+
+    Returns
+    -------
+    None, or the copy. Written are
+
+    ``mdata.obsm["X_{key}"]`` : float32 (cells x out_dim)
+        Joint embedding, the mean over the modalities that a cell has.
+    ``mdata[mod].obsm["X_{key}"]`` : float32 (cells x out_dim)
+        Embedding of each modality.
+    ``mdata[mod].obs["{key}_norm"]`` : float32
+        Norm of the encoder's output over its mean in the reference.
+
+    Raises
+    ------
+    KeyError
+        If the reference holds no fit of that name, or a representation is missing.
+    ValueError
+        If no modality is shared with the reference, features cannot be matched, or the fit was written by a newer
+        version. ``mdata`` is unchanged then.
+
+    References
+    ----------
+    Gui, Ma and Ma (NeurIPS 2025), section 4: out-of-sample evaluation of the encoders.
+
+    Examples
+    --------
+    >>> import clipdim, numpy as np
+    >>> reference = clipdim.datasets.simulate_citeseq(n_cells=300)
+    >>> query = reference[:50].copy()
+    >>> clipdim.pp.citeseq(reference)
+    >>> clipdim.tl.fit(reference, out_dim=8, max_epochs=2, progress=False)
+    >>> clipdim.pp.citeseq(query, reference=reference)
+    >>> clipdim.tl.embed(query, reference)
+    >>> np.allclose(query.obsm["X_clipdim"], reference.obsm["X_clipdim"][:50], atol=1e-5)
+    True
+    """
+    mdata = _mudata.require_mudata(mdata)
+    fit = _mudata.read_fit(reference, key)
+    arrays = fit["encoders"]
+    names = [name for name in mdata.mod if name in arrays]
+    if not names:
+        msg = f"the MuData has the modalities {list(mdata.mod)}, the reference was fitted on {list(arrays)}; rename one"
+        raise ValueError(msg)
+    model = ContrastiveModel.from_arrays(arrays, Recipe(**fit["params"]["recipe"])).to(resolve_device(device))
+    embeddings, norms = {}, {}
+    for name in names:
+        values = _mudata.matched_representation(mdata, reference, name, fit)
+        embeddings[name], norms[name] = model.embed(name, torch.from_numpy(values))
+    _mudata.pair(mdata, names)  # refuses cells that cannot be paired before anything is written
+    target = mdata.copy() if copy else mdata
+    _mudata.write_embeddings(target, embeddings, norms, key=key)
+    return target if copy else None

@@ -1,0 +1,248 @@
+"""``tl.fit``: from a MuData with representations to a joint embedding with its intrinsic dimension."""
+
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
+from numbers import Integral, Real
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+import torch
+from mudata import MuData
+from tqdm.auto import tqdm
+
+import clipdim
+from clipdim import _keys, _mudata
+from clipdim.contrast import RECIPES, ContrastiveModel, Recipe, train
+from clipdim.tl._device import resolve_device
+from clipdim.tl._monitor import MAX_CELLS, MIN_CELLS, Monitor, final_dimension
+
+
+def fit(
+    mdata: MuData,
+    out_dim: int = 32,
+    *,
+    modalities: Sequence[str] | None = None,
+    use_rep: str | Mapping[str, str] | None = None,
+    batch_key: str | None = None,
+    similarity: Literal["cosine", "inner"] | None = None,
+    recipe: str | Recipe = "default",
+    max_epochs: int | None = None,
+    batch_size: int | None = None,
+    lr: float | None = None,
+    holdout: float = 0.1,
+    device: str | torch.device = "auto",
+    random_state: int = 0,
+    key_added: str = _keys.KEY,
+    progress: bool = True,
+    copy: bool = False,
+) -> MuData | None:
+    """
+    Learn one joint embedding of paired modalities and say how many dimensions they share.
+
+    An encoder for each modality is trained so that the two embeddings of a cell are more similar to each other than to
+    those of other cells (symmetric InfoNCE with a learned temperature). Cells are paired by name; those that lack a
+    modality take no part in the training and are embedded by the modalities that they have. Interrupting the training
+    (Ctrl-C, or the stop button of a notebook) keeps what was learned until then.
+
+    Parameters
+    ----------
+    mdata
+        MuData with two or more modalities, such as :func:`clipdim.pp.citeseq` leaves it.
+    out_dim
+        Dimensions of the embedding; choose more than the modalities may share.
+    modalities
+        Names of the modalities to use; all of them by default.
+    use_rep
+        Representation of each modality: a key of ``.obsm``, or ``"X"``. One for all (``"X_pca"``), a mapping by modality
+        (``{"rna": "X_pca", "prot": "X"}``), or one modality's (``"rna:X_scVI"``). By default ``X_pca`` where it exists,
+        else ``X`` when it has at most 500 features.
+    batch_key
+        Column of ``.obs`` (donor, lane, site). Negatives then come from a cell's own batch only, so that the embedding
+        gains nothing from telling the batches apart.
+    similarity
+        ``"cosine"``, or ``"inner"``: the inner product over the expected norms, as in the paper. By default the
+        recipe's: ``"cosine"`` for ``"default"``, ``"inner"`` for ``"paper"``.
+    recipe
+        ``"default"``, ``"paper"`` (the settings of Gui, Ma and Ma), or a :class:`clipdim.contrast.Recipe`.
+    max_epochs, batch_size, lr
+        Override the recipe. The number of epochs follows from the number of cells by default.
+    holdout
+        Share of the paired cells that is kept out of training, for the measures; 0 keeps out none.
+    device
+        ``"auto"`` (CUDA, else MPS, else CPU) or the name of a torch device.
+    random_state
+        Seed of split, weights, batches and noise. The same seed on the same machine gives the same numbers; the global
+        random state is left alone.
+    key_added
+        Name under which the results are stored.
+    progress
+        Show a progress bar with loss, temperature and remaining time.
+    copy
+        Return a fitted copy and leave ``mdata`` as it is.
+
+    Returns
+    -------
+    None, or the copy. Written are, with ``key`` for ``key_added``:
+
+    ``mdata.obsm["X_{key}"]`` : float32 (cells x out_dim)
+        Joint embedding, the mean over the modalities that a cell has.
+    ``mdata[mod].obsm["X_{key}"]`` : float32 (cells x out_dim)
+        Embedding of each modality. The inner product of two of them is their similarity.
+    ``mdata[mod].obs["{key}_norm"]`` : float32
+        Norm of the encoder's output over its mean.
+    ``mdata.obs["{key}_split"]`` : categorical
+        ``train``, ``held-out``, or ``norm set`` (only with ``similarity="inner"``: cells that serve the expected norms);
+        missing for cells that lack a modality.
+    ``mdata.uns[key]`` : dict
+        ``params``; ``history`` (DataFrame by epoch); ``temperature``; ``intrinsic_dimension`` of each modality and of
+        the joint embedding, with a 95 % interval; ``encoders`` (weights, input scaling included); ``features``;
+        ``version``.
+
+    Raises
+    ------
+    TypeError
+        If ``mdata`` is not a MuData, or ``out_dim`` is not an integer.
+    KeyError
+        If a modality, representation or column does not exist.
+    ValueError
+        If an argument or a representation cannot be used: a view, one modality, no cells in common, NaN, ...
+    FloatingPointError
+        If the loss becomes NaN or infinite. ``mdata`` is unchanged in all these cases.
+
+    References
+    ----------
+    Gui, Ma and Ma, "Multi-modal contrastive learning adapts to intrinsic dimensions of shared latent variables",
+    NeurIPS 2025, sections 1 to 4.
+
+    Examples
+    --------
+    >>> import clipdim
+    >>> mdata = clipdim.datasets.simulate_citeseq(n_cells=300)
+    >>> clipdim.pp.citeseq(mdata)
+    >>> clipdim.tl.fit(mdata, out_dim=8, max_epochs=2, progress=False)
+    >>> mdata.obsm["X_clipdim"].shape
+    (300, 8)
+    """
+    mdata = _mudata.require_mudata(mdata)
+    _check_arguments(out_dim=out_dim, holdout=holdout, random_state=random_state, key_added=key_added)
+    settings = _settings(recipe, similarity=similarity, max_epochs=max_epochs, batch_size=batch_size, lr=lr)
+    torch_device = resolve_device(device)
+    data = _mudata.read_inputs(
+        mdata,
+        modalities=modalities,
+        use_rep=use_rep,
+        batch_key=batch_key,
+        holdout=holdout,
+        norm_fraction=settings.norm_fraction if settings.similarity == "inner" else 0.0,
+        random_state=random_state,
+    )
+    n_epochs = settings.n_epochs(len(data.train))
+    model = ContrastiveModel({name: x.shape[1] for name, x in data.values.items()}, int(out_dim), settings)
+    model.initialize(torch.Generator().manual_seed(random_state))
+    history = _train(model.to(torch_device), data, random_state=random_state, n_epochs=n_epochs, progress=progress)
+
+    embeddings, norms = {}, {}
+    for name, values in data.values.items():
+        embeddings[name], norms[name] = model.embed(name, torch.from_numpy(values))
+    measured = data.held_out if len(data.held_out) >= MIN_CELLS else data.train
+    cells = _keys.TRAIN if measured is data.train else _keys.HELD_OUT
+    points = {name: embeddings[name][data.rows[measured, column]] for column, name in enumerate(embeddings)}
+    points["joint"] = np.mean(list(points.values()), axis=0)
+    result: _keys.Fit = {
+        "version": clipdim.__version__,
+        "params": {
+            "out_dim": int(out_dim),
+            "modalities": np.array(list(embeddings), dtype=object),
+            "use_rep": data.use_rep,
+            "batch_key": batch_key,
+            "holdout": float(holdout),
+            "random_state": int(random_state),
+            "device": str(torch_device),
+            "n_epochs": len(history),
+            "recipe": {**asdict(settings), "max_epochs": n_epochs},
+        },
+        "history": history,
+        "temperature": float(history["temperature"].iloc[-1]),
+        "intrinsic_dimension": {name: final_dimension(x, cells) for name, x in points.items()},
+        "encoders": {name: encoder.to_arrays() for name, encoder in model.encoders.items()},
+        "features": {
+            name: mdata[name].var_names.to_numpy(dtype=object) for name, rep in data.use_rep.items() if rep == "X"
+        },
+    }
+    target = mdata.copy() if copy else mdata
+    _mudata.write_embeddings(target, embeddings, norms, key=key_added)
+    _mudata.write_fit(target, result, data.split(), key=key_added)
+    return target if copy else None
+
+
+def _train(
+    model: ContrastiveModel, data: _mudata.Inputs, *, random_state: int, n_epochs: int, progress: bool
+) -> pd.DataFrame:
+    """Train the model, with a progress bar, and return the history by epoch."""
+    device = model.temperature_parameter.device
+
+    def on_device(cells: np.ndarray) -> dict[str, torch.Tensor]:
+        return {name: torch.from_numpy(x).to(device) for name, x in data.of(cells).items()}
+
+    def groups_of(cells: np.ndarray) -> torch.Tensor | None:
+        return None if data.batches is None else torch.from_numpy(data.batches[cells]).to(device)
+
+    inputs = on_device(data.train)
+    norm_inputs = on_device(data.norm_set) if len(data.norm_set) else None
+    if model.recipe.standardize:
+        for name, encoder in model.encoders.items():
+            encoder.standardize(inputs[name])
+    monitored = np.random.default_rng(random_state).permutation(data.held_out)[:MAX_CELLS]
+    monitor = Monitor(model, on_device(monitored), groups_of(monitored))
+    epochs = train(
+        model,
+        inputs,
+        generator=torch.Generator(device).manual_seed(random_state),
+        groups=groups_of(data.train),
+        norm_inputs=norm_inputs,
+    )
+    history = []
+    with tqdm(total=n_epochs, desc="clipdim", unit="epoch", disable=not progress) as bar:
+        try:
+            for epoch in epochs:
+                history.append({"loss": epoch.loss, "temperature": epoch.temperature, **monitor()})
+                bar.set_postfix(loss=f"{epoch.loss:.3f}", temperature=f"{epoch.temperature:.3f}", refresh=False)
+                bar.update()
+        except KeyboardInterrupt:
+            if not history:
+                raise
+            msg = f"interrupted after {len(history)} of {n_epochs} epochs; what was learned until then is kept"
+            warnings.warn(msg, UserWarning, stacklevel=3)
+    model.eval()
+    model.fix_mean_norms(inputs if norm_inputs is None else norm_inputs)
+    return pd.DataFrame(history, index=pd.RangeIndex(len(history), name="epoch"))
+
+
+def _settings(recipe: str | Recipe, **overrides: Any) -> Recipe:
+    if isinstance(recipe, str):
+        if recipe not in RECIPES:
+            msg = f"recipe={recipe!r} is unknown; choose one of {list(RECIPES)} or pass a clipdim.contrast.Recipe"
+            raise ValueError(msg)
+        recipe = RECIPES[recipe]
+    return replace(recipe, **{name: value for name, value in overrides.items() if value is not None})
+
+
+def _check_arguments(*, out_dim: int, holdout: float, random_state: int, key_added: str) -> None:
+    for name, value in (("out_dim", out_dim), ("random_state", random_state)):
+        if not isinstance(value, Integral) or isinstance(value, bool):
+            msg = f"{name} must be an integer, got {value!r}"
+            raise TypeError(msg)
+    if out_dim < 1:
+        msg = f"out_dim must be at least 1, got {out_dim}; 32 is a good start"
+        raise ValueError(msg)
+    if random_state < 0:
+        msg = f"random_state must not be negative, got {random_state}"
+        raise ValueError(msg)
+    if not isinstance(holdout, Real) or not 0 <= holdout < 1:
+        msg = f"holdout must be a share of the cells in [0, 1), got {holdout!r}"
+        raise ValueError(msg)
+    if not isinstance(key_added, str) or not key_added or "/" in key_added:
+        msg = f"key_added must be a non-empty string without '/', which files cannot hold, got {key_added!r}"
+        raise ValueError(msg)

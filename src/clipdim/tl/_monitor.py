@@ -1,0 +1,94 @@
+"""What ``tl.fit`` measures while it trains and once it is done."""
+
+from itertools import combinations
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike
+
+from clipdim import _keys, dimension
+from clipdim.contrast import ContrastiveModel
+
+MAX_CELLS = 2_000
+N_ANCHORS = 500
+N_FINAL_ANCHORS = 10_000
+NEIGHBORS = 20
+MIN_CELLS = NEIGHBORS + 2
+
+
+class Monitor:
+    """
+    Measures of an epoch on held-out cells, at most 2,000 of them.
+
+    The held-out loss is the training loss on minibatches of the same size, so the two can be compared, unless fewer
+    cells than that are held out. The intrinsic dimension is taken around 500 of the cells.
+    """
+
+    def __init__(self, model: ContrastiveModel, inputs: dict[str, torch.Tensor], groups: torch.Tensor | None) -> None:
+        self.model, self.inputs, self.groups = model, inputs, groups
+
+    @torch.no_grad()
+    def __call__(self) -> dict[str, float]:
+        names = self.model.modalities
+        columns = ["positive_similarity", "positive_similarity_sd", "negative_similarity", "negative_similarity_sd"]
+        measures = dict.fromkeys(["held_out_loss", *columns], np.nan)
+        measures |= {
+            f"{measure}_{name}": np.nan for measure in ("intrinsic_dimension", "norm_spread") for name in names
+        }
+        n_cells = len(self.inputs[names[0]])
+        if n_cells < 2:
+            return measures
+        measures["held_out_loss"] = self._loss(n_cells)
+        embeddings = []
+        for name, x in self.inputs.items():
+            outputs = self.model.encoders[name](x)
+            norms = outputs.norm(dim=1)
+            measures[f"norm_spread_{name}"] = (norms.std(correction=0) / norms.mean()).item()
+            embeddings.append(self.model.normalize(outputs, norms.mean()))
+            measures[f"intrinsic_dimension_{name}"] = _mle(embeddings[-1].cpu().numpy())
+        similarities = torch.stack([u @ v.T for u, v in combinations(embeddings, 2)])
+        same = torch.eye(n_cells, dtype=torch.bool, device=similarities.device)
+        for kind, values in (("positive", similarities[:, same]), ("negative", similarities[:, ~same])):
+            measures[f"{kind}_similarity"] = values.mean().item()
+            measures[f"{kind}_similarity_sd"] = values.std(correction=0).item()
+        return measures
+
+    def _loss(self, n_cells: int) -> float:
+        size = min(self.model.recipe.batch_size, n_cells)
+        losses = []
+        for start in range(0, n_cells - size + 1, size):
+            rows = slice(start, start + size)
+            groups = None if self.groups is None else self.groups[rows]
+            batch = {name: x[rows] for name, x in self.inputs.items()}
+            losses.append(self.model.loss(batch, groups=groups, norm_inputs=self._norm_inputs()))
+        return torch.stack(losses).mean().item()
+
+    def _norm_inputs(self) -> dict[str, torch.Tensor] | None:
+        return self.inputs if self.model.recipe.similarity == "inner" else None
+
+
+def _mle(points: ArrayLike) -> float:
+    try:
+        return dimension.mle(points, n_neighbors=NEIGHBORS, n_anchors=N_ANCHORS)
+    except dimension.TooFewPointsError:
+        return np.nan
+
+
+def final_dimension(points: np.ndarray, cells: str) -> _keys.Dimension:
+    """Intrinsic dimension of an embedding, with its interval; NaN when there are too few distinct cells."""
+    n_anchors = N_FINAL_ANCHORS if len(points) > 2 * N_FINAL_ANCHORS else None
+    try:
+        found = dimension.estimate(points, n_neighbors=NEIGHBORS, n_anchors=n_anchors)
+        estimate, low, high = found.estimate, found.low, found.high
+    except dimension.TooFewPointsError:
+        estimate = low = high = np.nan
+    return {
+        "estimate": float(estimate),
+        "low": float(low),
+        "high": float(high),
+        "estimator": "mle",
+        "aggregation": "harmonic",
+        "n_neighbors": NEIGHBORS,
+        "n_cells": len(points),
+        "cells": cells,
+    }
