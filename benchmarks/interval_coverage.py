@@ -53,8 +53,8 @@ def coverage(
     return (
         expectation,
         np.mean(high - low),
-        np.mean((low < expectation) & (expectation < high)),
-        np.mean((low < dimension) & (dimension < high)),
+        np.mean((low <= expectation) & (expectation <= high)),
+        np.mean((low <= dimension) & (dimension <= high)),
         naive,
     )
 

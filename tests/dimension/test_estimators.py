@@ -26,6 +26,7 @@ def test_mle_equals_scikit_dimension_in_float32(cloud):
 
 
 def test_twonn_and_lpca_equal_scikit_dimension(cloud):
+    cloud = cloud[:200]
     assert twonn(cloud) == pytest.approx(skdim.id.TwoNN().fit(cloud).dimension_, abs=1e-6)
     pointwise = skdim.id.lPCA().fit_pw(cloud, n_neighbors=15).dimension_pw_
     assert lpca(cloud, n_neighbors=15, aggregation="arithmetic") == pytest.approx(pointwise.mean(), abs=1e-6)
@@ -111,3 +112,20 @@ def test_smallest_clouds_work():
     X = np.random.default_rng(0).normal(size=(5, 2))
     assert all(np.isfinite(estimate(X, estimator=name, n_neighbors=3).estimate) for name in ESTIMATORS)
     assert np.isfinite(twonn(X[:4]))
+
+
+def test_interval_holds_the_expectation_where_the_naive_one_does_not():
+    rng = np.random.default_rng(0)
+    found = [estimate(rng.uniform(size=(300, 2))) for _ in range(200)]
+    expectation = np.mean([one.estimate for one in found])
+    held = np.mean([one.low < expectation < one.high for one in found])
+    inverse = 1 / np.array([one.pointwise for one in found])
+    naive = np.mean(np.abs(inverse.mean(axis=1) - inverse.mean()) < 1.96 * inverse.std(axis=1) / np.sqrt(300))
+    assert naive < 0.9 < held
+
+
+def test_interval_of_twonn_holds_the_expectation():
+    rng = np.random.default_rng(0)
+    found = [estimate(rng.normal(size=(200, 3)), estimator="twonn") for _ in range(60)]
+    expectation = np.mean([one.estimate for one in found])
+    assert np.mean([one.low < expectation < one.high for one in found]) > 0.85

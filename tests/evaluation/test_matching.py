@@ -29,9 +29,8 @@ def test_scores_equal_definitions(pair):
     assert scores.top_alpha == np.mean(rank <= 6)
     assert scores.recall == {1: np.mean(rank == 1), 3: np.mean(rank <= 3)}
     assert scores.median_rank == np.median(rank)
-    closer = [
-        np.mean([pair[0][i] @ pair[1][j] > pair[0][i] @ pair[1][i] for j in range(120) if j != i]) for i in range(120)
-    ]
+    u, v = pair
+    closer = [np.mean([u[i] @ v[j] > u[i] @ v[i] for j in range(120) if j != i]) for i in range(120)]
     assert scores.foscttm == pytest.approx(np.mean(closer))
 
 

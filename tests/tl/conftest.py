@@ -9,7 +9,7 @@ import clipdim
 
 @pytest.fixture
 def hand_made_fit():
-    """A MuData as `tl.fit` leaves it, its modalities in other orders, and its arrays in the order of mdata.obs_names."""
+    """A MuData as `tl.fit` leaves it, its modalities in other orders; its arrays in the order of mdata.obs_names."""
     rng = np.random.default_rng(0)
     names = np.array([f"cell{i}" for i in range(160)])
     types = np.array(["B", "NK", "T"])[rng.integers(3, size=160)]

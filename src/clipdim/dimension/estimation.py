@@ -94,9 +94,13 @@ def estimate(
     observation of its own, and one zero distance would make the harmonic maximum likelihood estimate 0. So repeating
     rows changes nothing. Without repeated rows the estimates are scikit-dimension's.
 
-    The interval of `"mle"` and `"lpca"` accounts for neighbourhoods that overlap (see `overlap_standard_error`), that of
-    `"twonn"` is a jackknife over 20 compact blocks. It says how far the estimate would move with other cells from the
-    same population; it does not include the estimator's bias, which draws estimates of 10 dimensions and above down.
+    The interval of `"mle"` and `"lpca"` accounts for neighbourhoods that overlap, that of `"twonn"` is a jackknife over
+    20 compact blocks. It says how far the estimate would move with other points from the same population: on 24
+    clouds (2 to 10 dimensions, 500 and 2,000 points, 200 repeats each) it held the estimator's expectation in 90-100 %
+    of repeats (`"mle"`; 81-98 % were the points taken for independent) and 91-97 % (`"twonn"`), by
+    `benchmarks/interval_coverage.py`. It does not include the estimator's bias: 10 dimensions read as 8 to 9. The
+    interval of `"lpca"` is rough (80-93 % in 30 repeats of 500 points, 10 dimensions), and has no width where all
+    pointwise values, which are integers, agree.
 
     Parameters
     ----------
@@ -111,7 +115,8 @@ def estimate(
     aggregation
         `"harmonic"` or `"arithmetic"` mean of the pointwise values; ignored by `"twonn"`.
     n_anchors
-        Estimate around so many random points only, at least 4, with their neighbours from all points; `None` means around all.
+        Estimate around so many random points only, at least 4, with their neighbours from all points; `None` means
+        around all.
     random_state
         Seed of the draw of anchors.
 

@@ -15,8 +15,8 @@ def mle(
 ) -> float:
     """Intrinsic dimension by maximum likelihood (Levina and Bickel).
 
-    With R_j the distance of point i to its j-th of k neighbours, m_i = (k - 1) / sum_{j<k} log(R_k / R_j). Repeated rows
-    count once. Parameters, errors and references are those of `estimate`.
+    With R_j the distance of point i to its j-th of k neighbours, m_i = (k - 1) / sum_{j<k} log(R_k / R_j).
+    Repeated rows count once. Parameters, errors and references are those of `estimate`.
 
     Returns
     -------

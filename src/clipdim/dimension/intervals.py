@@ -12,8 +12,8 @@ def overlap_standard_error(values: np.ndarray, neighbors: Neighbors) -> float:
 
     The covariance of two values is weighted by the share of points that their neighbourhoods (the point itself and its
     k neighbours) have in common, a spatial heteroskedasticity and autocorrelation consistent variance with the
-    neighbourhood graph in place of a distance band. With W the (n_queries, n) incidence matrix and e the centred values it is
-    ||W' e||^2 / ((k + 1) n_queries^2), so it is never negative.
+    neighbourhood graph in place of a distance band. With W the (n_queries, n) incidence matrix and e the centred
+    values it is ||W' e||^2 / ((k + 1) n_queries^2), so it is never negative.
 
     Parameters
     ----------

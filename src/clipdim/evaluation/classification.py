@@ -92,7 +92,8 @@ def knn_labels(
     Raises
     ------
     ValueError
-        If `n_neighbors` is below 1, there are no cells to learn from, an embedding holds NaN, or the number of labels is another.
+        If `n_neighbors` is below 1, there are no cells to learn from, an embedding holds NaN, or the number of labels
+        is another.
 
     Examples
     --------

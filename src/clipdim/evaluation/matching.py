@@ -38,7 +38,7 @@ class MatchScores:
 def ranks(u: ArrayLike, v: ArrayLike, *, block_size: int | None = None) -> np.ndarray:
     """Rank of each cell's true match, row i of `v` for row i of `u`, by inner product.
 
-    Ties count half: a cell as close as the true match adds 1/2. Time grows with n^2 d, memory with n times `block_size`.
+    Ties count half: a cell as close as the true match adds 1/2. Time grows with n^2 d, memory with n `block_size`.
 
     Parameters
     ----------
@@ -102,8 +102,8 @@ def match_scores(u: ArrayLike, v: ArrayLike, *, alpha: float = 0.005, k: Sequenc
 
     References
     ----------
-    Top-alpha matching: Gui, Ma and Ma, NeurIPS 2025, section 4. FOSCTTM: Liu and others, Jointly embedding multiple single-cell
-    omics measurements, WABI 2019.
+    Top-alpha matching: Gui, Ma and Ma, NeurIPS 2025, section 4. FOSCTTM: Liu and others, Jointly embedding multiple
+    single-cell omics measurements, WABI 2019.
 
     Examples
     --------
