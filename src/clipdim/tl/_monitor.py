@@ -46,12 +46,8 @@ class Monitor:
             measures[f"norm_spread_{name}"] = (norms.std(correction=0) / norms.mean()).item()
             embeddings.append(self.model.normalize(outputs, norms.mean()))
             measures[f"intrinsic_dimension_{name}"] = _mle(embeddings[-1].cpu().numpy())
-        similarities = torch.stack([u @ v.T for u, v in combinations(embeddings, 2)])
-        same = torch.eye(n_cells, dtype=torch.bool, device=similarities.device)
-        for kind, values in (("positive", similarities[:, same]), ("negative", similarities[:, ~same])):
-            measures[f"{kind}_similarity"] = values.mean().item()
-            measures[f"{kind}_similarity_sd"] = values.std(correction=0).item()
-        return measures
+        moments = torch.tensor([_similarity_moments(u, v) for u, v in combinations(embeddings, 2)])
+        return measures | dict(zip(columns, moments.mean(dim=0).tolist(), strict=True))
 
     def _loss(self, n_cells: int) -> float:
         size = min(self.model.recipe.batch_size, n_cells)
@@ -65,6 +61,19 @@ class Monitor:
 
     def _norm_inputs(self) -> dict[str, torch.Tensor] | None:
         return self.inputs if self.model.recipe.similarity == "inner" else None
+
+
+def _similarity_moments(u: torch.Tensor, v: torch.Tensor) -> list[float]:
+    """Mean and standard deviation of the similarities of the positive pairs and of the negative ones."""
+    u, v = u.cpu().double(), v.cpu().double()
+    n_cells = len(u)
+    n_negatives = n_cells * (n_cells - 1)
+    positive = (u * v).sum(dim=1)
+    # sums over all pairs from (d x d) products, without the (cells x cells) matrix
+    mean = (u.sum(dim=0) @ v.sum(dim=0) - positive.sum()) / n_negatives
+    mean_square = (((u.T @ u) * (v.T @ v)).sum() - positive.square().sum()) / n_negatives
+    deviation = (mean_square - mean.square()).clamp_min(0).sqrt()
+    return [positive.mean().item(), positive.std(correction=0).item(), mean.item(), deviation.item()]
 
 
 def _mle(points: ArrayLike) -> float:
