@@ -39,6 +39,17 @@ def test_a_class_without_held_out_cells_has_a_row(fitted):
     assert np.isnan(ax.patches[-1].get_width())
 
 
+def test_a_class_may_be_named_overall(fitted):
+    table = fitted.uns["clipdim"]["classify"]
+    table.loc[table["label"] == "NK", "label"] = "overall"
+    expected = table[table["split"].eq("held-out") & table["method"].eq("joint k-NN") & table["label"].eq("overall")]
+    ax = pl.accuracy(fitted)
+    drawn = [
+        bar.get_width() for bar, name in zip(ax.patches, _names(ax.get_yticklabels()), strict=True) if name == "overall"
+    ]
+    assert drawn == expected["accuracy"].tolist()
+
+
 def test_figure_grows_with_the_classes(make_fitted):
     few = pl.accuracy(make_fitted(2500)).figure.get_size_inches()
     many = pl.accuracy(make_fitted(2500, n_classes=27)).figure.get_size_inches()

@@ -82,6 +82,17 @@ def test_intrinsic_dimension_without_its_history(fitted):
     assert len(pl.intrinsic_dimension(fitted).containers) == 3
 
 
+def test_too_few_cells_for_an_intrinsic_dimension(fitted):
+    fit = fitted.uns["clipdim"]
+    fit["history"][["intrinsic_dimension_rna", "intrinsic_dimension_prot"]] = np.nan
+    for record in fit["intrinsic_dimension"].values():
+        record.update(estimate=np.nan, low=np.nan, high=np.nan)
+    ax = pl.intrinsic_dimension(fitted)
+    ax.figure.canvas.draw()
+    assert ax.get_legend().get_texts()[0].get_text() == "rna (too few cells)"
+    assert ax.get_ylim() == (0, pytest.approx(1.1 * 32))
+
+
 def test_one_colour_for_a_modality_in_all_figures(fitted):
     norm_spread = pl.history(fitted)[2].get_lines()
     dimension = pl.intrinsic_dimension(fitted).get_lines()

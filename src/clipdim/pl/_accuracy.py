@@ -1,4 +1,5 @@
 import numpy as np
+import pandas as pd
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.patches import Patch
@@ -64,35 +65,30 @@ def accuracy(
     """
     rows, label_key = classification(mdata, "classify", key=key, label_key=label_key, method=method)
     split, which = main_split(rows)
-    bars = rows[rows["split"] == split].set_index("label")
-    summary = bars[bars["kind"] != "class"].loc[["overall", "balanced"]]
-    every_class = rows.loc[rows["kind"] == "class", "label"].unique()
-    classes = bars[bars["kind"] == "class"].reindex(every_class).fillna({"n_cells": 0})
-    classes = classes.sort_values("n_cells", ascending=False, kind="stable")
+    table = rows.set_index(["split", "kind", "label"])[["accuracy", "n_cells"]]
+    bars = table.loc[split].reindex(table.index.droplevel("split").unique()).fillna({"n_cells": 0})
+    is_class = bars.index.get_level_values("kind") == "class"
+    bars = pd.concat([bars[~is_class], bars[is_class].sort_values("n_cells", ascending=False, kind="stable")])
+    names, n_summary = bars.index.get_level_values("label"), int((~is_class).sum())
 
-    n_rows = len(summary) + len(classes)
-    ax = single_axes(ax, (6.4, 1.2 + 0.25 * n_rows))
-    heights = np.r_[np.arange(len(summary)), len(summary) + 0.5 + np.arange(len(classes))]
+    ax = single_axes(ax, (6.4, 1.2 + 0.25 * len(bars)))
+    heights = np.arange(len(bars)) + 0.5 * (np.arange(len(bars)) >= n_summary)
     colors = class_colors(mdata, label_key)
     neutral = HELD_OUT if split == _keys.HELD_OUT else TRAIN
-    names = [*summary.index, *classes.index]
-    widths = np.r_[summary["accuracy"], classes["accuracy"]]
     ax.barh(
         heights,
-        widths,
+        bars["accuracy"],
         height=0.72,
-        color=[neutral] * len(summary) + [colors.get(str(name), neutral) for name in classes.index],
+        color=[neutral] * n_summary + [colors.get(name, neutral) for name in names[n_summary:]],
         edgecolor=INK,
         linewidth=0.4,
     )
-    for height, width in zip(heights, widths, strict=True):
-        shown = "–" if np.isnan(width) else f"{width:.3f}"
-        ax.text(1.03, height, shown, va="center", fontsize=9)
+    for height, width in zip(heights, bars["accuracy"], strict=True):
+        ax.text(1.03, height, "–" if np.isnan(width) else f"{width:.3f}", va="center", fontsize=9)
     handles: list[Artist] = [Patch(facecolor=neutral, edgecolor=INK, linewidth=0.4, label=which)]
-    train = rows[rows["split"] == _keys.TRAIN].set_index("label")
-    if split != _keys.TRAIN and len(train):
+    if split != _keys.TRAIN and (rows["split"] == _keys.TRAIN).any():
         (circles,) = ax.plot(
-            train["accuracy"].reindex(names),
+            table.loc[_keys.TRAIN].reindex(bars.index)["accuracy"],
             heights,
             linestyle="",
             marker="o",
@@ -104,10 +100,9 @@ def accuracy(
         )
         handles.append(circles)
 
-    ax.axhline(len(summary) - 0.25, color=FAINT, linewidth=0.8)
-    sizes = [*summary["n_cells"], *classes["n_cells"]]
-    ax.set_yticks(heights, [f"{name}  (n = {int(size):,})" for name, size in zip(names, sizes, strict=True)])
-    for text in ax.get_yticklabels()[: len(summary)]:
+    ax.axhline(n_summary - 0.25, color=FAINT, linewidth=0.8)
+    ax.set_yticks(heights, [f"{name}  (n = {int(n):,})" for name, n in zip(names, bars["n_cells"], strict=True)])
+    for text in ax.get_yticklabels()[:n_summary]:
         text.set_fontweight("bold")
     ax.set_ylim(heights[-1] + 0.6, -0.6)
     ax.set_xlim(0, 1)

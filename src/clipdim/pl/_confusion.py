@@ -68,7 +68,6 @@ def confusion(
     """
     rows, label_key = classification(mdata, "confusion", key=key, label_key=label_key, method=method)
     split, which = main_split(rows)
-    rows = rows.astype({"label": str, "predicted": str})
     classes = np.union1d(rows["label"], rows["predicted"])
     rows = rows[rows["split"] == split]
     sizes = rows.groupby("label")["n_cells"].sum().reindex(classes, fill_value=0)
@@ -94,11 +93,12 @@ def confusion(
         annot_kws={"fontsize": 9},
         xticklabels=True,
         yticklabels=names,
-        cbar_kws={"label": f"share of the class ({which})", "aspect": 30, "pad": 0.02, "ticks": [0, 0.05, 0.2, 0.5, 1]},
+        cbar_kws={"label": "share of the class", "aspect": 30, "pad": 0.02, "ticks": [0, 0.05, 0.2, 0.5, 1]},
     )
     colors = class_colors(mdata, label_key)
     if colors:
         _mark_classes(ax, [colors.get(name, "none") for name in shares.index])
+    ax.set_title(which)
     ax.set_xlabel(f"predicted {label_key}", labelpad=8)
     ax.set_ylabel(label_key, labelpad=8)
     ax.set_xticks(ax.get_xticks(), list(sizes.index), rotation=45, ha="right", rotation_mode="anchor")

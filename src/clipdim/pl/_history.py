@@ -35,7 +35,9 @@ def history(
     """
     Draw how training went: the loss, the similarities, and the spread of the norms, by epoch.
 
-    Similarities (mean and one standard deviation either side) and norms are those of held-out cells. In the paper
+    Similarities (mean and one standard deviation either side) and norms are those of held-out cells. The held-out
+    loss is that of minibatches of the same size, or of all held-out cells where they are fewer: it then lies lower,
+    since a smaller batch is an easier one. In the paper
     (Gui, Ma and Ma, NeurIPS 2025, sections 1.1 and G.1) positive similarities gather near 1, above the negative ones,
     and the spread of the norms falls though nothing constrains them.
 

@@ -75,7 +75,7 @@ def intrinsic_dimension(mdata: MuData, *, key: str = _keys.KEY, ax: Axes | None 
             markersize=5,
             elinewidth=1.8,
             capsize=3,
-            label=f"{name} {estimate:.1f} ({low:.1f}–{high:.1f})",
+            label=f"{name} (too few cells)" if np.isnan(estimate) else f"{name} {estimate:.1f} ({low:.1f}–{high:.1f})",
         )
         top = np.nanmax([top, estimate, high])
     right = last + step * (len(shown) + 1.5)
@@ -96,7 +96,7 @@ def intrinsic_dimension(mdata: MuData, *, key: str = _keys.KEY, ax: Axes | None 
 
 
 def _mark_out_dim(ax: Axes, out_dim: int, top: float) -> None:
-    near = out_dim <= 1.5 * top
+    near = top == 0 or out_dim <= 1.5 * top  # 0: nothing could be estimated
     ax.axhline(out_dim, color=FAINT, linewidth=1, linestyle=(0, (4, 3)))
     ax.set_ylim(0, 1.1 * max(out_dim, top) if near else 1.15 * top)
     ax.annotate(

@@ -25,7 +25,9 @@ def classification(
         msg = f'no cell-type accuracy in mdata.uns["{key}"]["{table}"]; run {call}'
         raise KeyError(msg)
     stored = fit[table]
-    labels = stored["label_key"].astype(str).unique().tolist()
+    # a file gives back strings as categories or as another type
+    stored = stored.astype(dict.fromkeys(stored.select_dtypes(exclude="number"), str))
+    labels = stored["label_key"].unique().tolist()
     if label_key is None:
         if len(labels) > 1:
             msg = f'accuracy is stored for {", ".join(labels)}; choose one, for instance label_key="{labels[0]}"'
@@ -36,7 +38,7 @@ def classification(
         msg = f'no accuracy of label_key="{label_key}", only of {", ".join(labels)}; run {call}'
         raise KeyError(msg)
     rows = stored[stored["label_key"] == label_key]
-    methods = rows["method"].astype(str).unique().tolist()
+    methods = rows["method"].unique().tolist()
     if method not in methods:
         msg = f'no accuracy by method="{method}", only by {", ".join(methods)}'
         raise KeyError(msg)
