@@ -1,5 +1,6 @@
 """``pp.rna`` against scanpy called by hand."""
 
+import mudata
 import numpy as np
 import pytest
 import scanpy as sc
@@ -90,6 +91,17 @@ def test_copy_leaves_the_given_one(mdata, assert_unchanged):
         new = pp.rna(mdata, n_comps=5, copy=True)
     pp.rna(mdata, n_comps=5)
     np.testing.assert_array_equal(new["rna"].obsm["X_pca"], mdata["rna"].obsm["X_pca"])
+
+
+def test_a_gene_of_few_cells_is_clipped_as_by_scanpy(mdata):
+    """Clipping moves the mean of the scaled values away from zero, which the components must know."""
+    mdata["rna"].X[:, 0] = 0
+    mdata["rna"].X[0, 0] = 50
+    _, genes = by_hand(mdata["rna"].X, mdata["rna"].var_names, n_top_genes=60, n_comps=20)
+    assert abs(genes[:, "gene0"].X.mean()) > 0.01
+    pp.rna(mdata, n_top_genes=60, n_comps=20)
+    same_up_to_sign(mdata["rna"].obsm["X_pca"], genes.obsm["X_pca"], atol=2e-3)
+    np.testing.assert_allclose(mdata["rna"].obsm["X_pca"].mean(axis=0), 0, atol=1e-5)
 
 
 def test_zero_genes_constant_genes_and_empty_cells(mdata):
@@ -215,8 +227,6 @@ def test_nothing_to_learn_from(mdata):
 
 
 def test_file_that_stays_on_disk_is_refused(mdata, tmp_path):
-    import mudata
-
     mdata.write_h5mu(tmp_path / "counts.h5mu")
     on_disk = mudata.read_h5mu(tmp_path / "counts.h5mu", backed="r")
     with pytest.raises(TypeError, match="in memory"):

@@ -66,8 +66,8 @@ def raw_counts(adata: AnnData, modality: str, *, otherwise: str = "") -> Any:
     if not adata.var_names.is_unique:
         twice = adata.var_names[adata.var_names.duplicated()].unique()[:3].tolist()
         msg = (
-            f"feature names of modality {modality!r} are not unique (for instance {twice}), but new samples are matched "
-            f"by name; call {name}.var_names_make_unique() and mdata.update()"
+            f"feature names of modality {modality!r} are not unique (for instance {twice}), but new samples are "
+            f"matched by name; call {name}.var_names_make_unique() and mdata.update()"
         )
         raise ValueError(msg)
     if counts.dtype.kind not in "iuf":
@@ -127,8 +127,8 @@ def stored_record(reference: Any, modality: str, function: str) -> Mapping[str, 
     record = fitting.get(modality) or (next(iter(fitting.values())) if len(fitting) == 1 else None)
     if record is None:
         msg = (
-            f"the reference has modalities {list(reference.mod)}, of which {list(fitting) or 'none'} were preprocessed by "
-            f"clipdim.pp.{function}; call clipdim.pp.{function}(reference) on its raw counts first"
+            f"the reference has modalities {list(reference.mod)}, of which {list(fitting) or 'none'} were preprocessed "
+            f"by clipdim.pp.{function}; call clipdim.pp.{function}(reference) on its raw counts first"
             + (f" (the query's modality is {modality!r}: give both the same name)" if fitting else "")
         )
         raise ValueError(msg)

@@ -152,9 +152,9 @@ def project_protein(mdata: MuData, modality: str, *, reference: MuData, batch_ke
     missing = projection.features[~projection.present(proteins)]
     if len(missing):
         msg = (
-            f"{len(missing)} of the {len(projection.features)} proteins that the reference uses are missing from modality "
-            f"{modality!r}: {missing[:5].tolist()} ...; it has {proteins[:5].tolist()} ...; rename them as in the "
-            "reference, or preprocess the reference with only the shared proteins"
+            f"{len(missing)} of the {len(projection.features)} proteins that the reference uses are missing from "
+            f"modality {modality!r}: {missing[:5].tolist()} ...; it has {proteins[:5].tolist()} ...; rename them as in "
+            "the reference, or preprocess the reference with only the shared proteins"
         )
         raise ValueError(msg)
     stored = pd.DataFrame(record["denominators"], index=record["batches"], columns=record["proteins"])
@@ -185,8 +185,8 @@ def _batches_as_in(stored_key: str | None, mdata: MuData, modality: str, batch_k
     if stored_key is None:
         if batch_key is not None:
             msg = (
-                f"batch_key={batch_key!r} is given, but the reference's protein was preprocessed without one and has the "
-                "same means for all cells; leave batch_key out, or preprocess the reference with its batch_key"
+                f"batch_key={batch_key!r} is given, but the reference's protein was preprocessed without one and has "
+                "the same means for all cells; leave batch_key out, or preprocess the reference with its batch_key"
             )
             raise ValueError(msg)
         return _one_batch(n_cells)

@@ -209,8 +209,8 @@ def _highly_variable(X: Any, n_top_genes: int, batches: np.ndarray | None, batch
         names, sizes = np.unique(batches, return_counts=True)
         if sizes.min() < 2:
             msg = (
-                f"batch {names[sizes.argmin()]!r} of batch_key={batch_key!r} has one cell, so no gene varies within it; "
-                "leave it out, or merge it with another batch"
+                f"batch {names[sizes.argmin()]!r} of batch_key={batch_key!r} has one cell, so no gene varies within "
+                "it; leave it out, or merge it with another batch"
             )
             raise ValueError(msg)
         cells.obs["batch"] = pd.Categorical(batches)
@@ -227,8 +227,8 @@ def _check_genes(projection: Projection, genes: pd.Index, modality: str) -> None
     )
     if share > MAX_MISSING:
         msg = (
-            f"{what}; at most {MAX_MISSING:.0%} may be. The names here are {genes[:3].tolist()} ...: are they of the same "
-            "kind (symbols or Ensembl identifiers)? Otherwise preprocess the reference with only the shared genes"
+            f"{what}; at most {MAX_MISSING:.0%} may be. The names here are {genes[:3].tolist()} ...: are they of the "
+            "same kind (symbols or Ensembl identifiers)? Otherwise preprocess the reference with only the shared genes"
         )
         raise ValueError(msg)
     if len(missing):
