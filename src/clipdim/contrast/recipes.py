@@ -21,7 +21,7 @@ class Recipe:
     >>> from dataclasses import replace
     >>> from clipdim.contrast import RECIPES
     >>> replace(RECIPES["default"], input_noise=0.2).n_epochs(5_000)
-    45
+    40
     """
 
     similarity: Literal["cosine", "inner"] = "cosine"
@@ -33,12 +33,12 @@ class Recipe:
     """Add a linear map of the inputs to the network's output."""
     standardize: bool = True
     """Centre and scale the inputs by their mean and spread over the training cells."""
-    input_noise: float = 0.4
-    """Gaussian noise added to the inputs in training: its standard deviation over the root mean square of the features'."""
+    input_noise: float = 0.35
+    """Spread of the Gaussian noise added to the inputs in training, over the root mean square spread of the features."""
     initial_temperature: float = 0.2
     min_temperature: float = 1e-4
     temperature_rate: float = 4.0
-    """The factor c of the paper: the learning rate of the logarithm of the temperature is ``c ** 2`` times ``lr``."""
+    """The factor c of the paper: the temperature's logarithm learns c times as fast as a weight."""
     optimizer: Literal["adam", "adamw"] = "adamw"
     lr: float = 4e-3
     """Learning rate; the peak of the cycle when ``one_cycle``."""
@@ -54,11 +54,16 @@ class Recipe:
     """Epochs; None chooses them by the number of cells, see :meth:`n_epochs`."""
 
     def n_epochs(self, n_cells: int) -> int:
-        """Epochs for so many training cells: about ``1.35 * n_cells ** 0.75`` steps unless ``max_epochs`` is set."""
+        """
+        Epochs for so many training cells, unless ``max_epochs`` is set.
+
+        40 up to 10,000 cells; from there the number of steps grows with the square root of the number of cells. Few cells
+        make at least 100 steps.
+        """
         if self.max_epochs is not None:
             return self.max_epochs
-        steps = 1.35 * n_cells**0.75
-        return math.ceil(steps / max(1, n_cells // self.batch_size))
+        n_batches = max(1, n_cells // self.batch_size)
+        return max(math.ceil(40 * min(1.0, math.sqrt(10_000 / n_cells))), math.ceil(100 / n_batches))
 
 
 RECIPES: dict[str, Recipe] = {
