@@ -117,9 +117,8 @@ def build_fitted(
         "params": {
             "modalities": np.array(modalities, dtype=object),
             "out_dim": out_dim,
-            "batch_size": 256,
+            "recipe": {"batch_size": 256},
             "batch_key": None,
-            "similarity": "cosine",
         },
         "history": history,
         "temperature": float(history["temperature"].iloc[-1]),

@@ -24,7 +24,9 @@ def test_history_draws_what_is_stored(fitted):
         np.testing.assert_array_equal(_line(norms, name), stored[f"norm_spread_{name}"])
 
 
-def test_history_marks_the_loss_of_chance(fitted):
+def test_history_marks_the_loss_of_chance(fitted, make_fitted):
+    few = make_fitted(100, holdout=0.2)  # minibatches are not larger than the training cells
+    assert pl.history(few)[0].get_lines()[2].get_ydata()[0] == pytest.approx(np.log(80))
     levels = [line.get_ydata() for line in pl.history(fitted)[0].get_lines()[2:]]
     np.testing.assert_allclose(levels, [[np.log(256)] * 2])
     assert len(pl.history(fitted, chance=False)[0].get_lines()) == 2

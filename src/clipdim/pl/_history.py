@@ -37,7 +37,8 @@ def history(
 
     Similarities (mean and one standard deviation either side) and norms are those of held-out cells. The held-out
     loss is that of minibatches of the same size, or of all held-out cells where they are fewer: it then lies lower,
-    since a smaller batch is an easier one. In the paper
+    since a smaller batch is an easier one. The training loss includes the noise that keeps the encoders from
+    overfitting, so it can lie above the held-out one. In the paper
     (Gui, Ma and Ma, NeurIPS 2025, sections 1.1 and G.1) positive similarities gather near 1, above the negative ones,
     and the spread of the norms falls though nothing constrains them.
 
@@ -49,7 +50,7 @@ def history(
         The ``key_added`` of the fit: ``mdata.uns[key]["history"]`` is read.
     chance
         Mark the loss of an encoder that has learned nothing, the logarithm of the batch size. Not drawn for a fit
-        with a ``batch_key``, where it depends on the batches that each minibatch holds.
+        with a ``batch_key``, where it depends on how many cells of each batch a minibatch holds.
     ax
         Array of three Axes to draw on; by default those of a new figure.
 
@@ -78,7 +79,9 @@ def history(
     table, params = fit["history"], fit["params"]
     axes = panel_axes(ax, 3, (3.7, 3.1))
     held_out = bool(table["held_out_loss"].notna().any())
-    _loss(axes[0], table, None if params.get("batch_key") is not None or not chance else params["batch_size"])
+    chance = chance and params.get("batch_key") is None
+    n_train = int((mdata.obs[_keys.split(key)] == _keys.TRAIN).sum())
+    _loss(axes[0], table, min(params["recipe"]["batch_size"], n_train) if chance else None)
     _similarity(axes[1], table)
     _norms(axes[2], table, [str(name) for name in params["modalities"]])
     for one in axes:

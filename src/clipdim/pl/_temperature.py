@@ -1,3 +1,4 @@
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import LogLocator, NullLocator, StrMethodFormatter
 from mudata import MuData
@@ -51,8 +52,9 @@ def temperature(mdata: MuData, *, key: str = _keys.KEY, ax: Axes | None = None) 
     ax.plot(values.index[-1:], values.iloc[-1:], color=INK, marker="o", markersize=5, clip_on=False)
     last = values.iloc[-1]
     ax.annotate(f"{last:.3g}", (values.index[-1], last), xytext=(8, 0), textcoords="offset points", va="center")
-    if values.max() < 1000 * values.min():
-        ax.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    decades = np.log10(values.max() / values.min())
+    if decades < 3:
+        ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 3, 4, 6, 8) if decades < 1 else (1, 2, 5)))
         ax.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
         ax.yaxis.set_minor_locator(NullLocator())
     ax.set_ylabel("temperature τ")
