@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -41,9 +42,7 @@ class Encoder(nn.Module):
         super().__init__()
         sizes = [n_features, *[recipe.width] * recipe.n_hidden, out_dim]
         # skip_init: the constructor of nn.Linear draws from the user's global random state
-        self.layers = nn.ModuleList(
-            nn.utils.skip_init(nn.Linear, *pair) for pair in zip(sizes[:-1], sizes[1:], strict=True)
-        )
+        self.layers = nn.ModuleList(nn.utils.skip_init(nn.Linear, *pair) for pair in pairwise(sizes))
         self.linear = nn.utils.skip_init(nn.Linear, n_features, out_dim, bias=False) if recipe.linear_path else None
         self.recipe = recipe
         self.register_buffer("mean", torch.zeros(n_features))
