@@ -54,7 +54,7 @@ def temperature(mdata: MuData, *, key: str = _keys.KEY, ax: Axes | None = None) 
     ax.annotate(f"{last:.3g}", (values.index[-1], last), xytext=(8, 0), textcoords="offset points", va="center")
     decades = np.log10(values.max() / values.min())
     if decades < 3:
-        ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 3, 4, 6, 8) if decades < 1 else (1, 2, 5)))
+        ax.yaxis.set_major_locator(LogLocator(subs=(1, 1.5, 2, 3, 4, 6, 8) if decades < 1 else (1, 2, 5)))
         ax.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
         ax.yaxis.set_minor_locator(NullLocator())
     ax.set_ylabel("temperature τ")
