@@ -80,6 +80,15 @@ def test_many_classes_have_no_numbers_but_every_name(make_fitted):
     assert set(_names(ax.get_xticklabels())) == classes
 
 
+def test_names_of_few_classes_are_horizontal(fitted):
+    fitted.uns["clipdim"]["confusion"] = fitted.uns["clipdim"]["confusion"].query(
+        "label in ['B', 'NK'] and predicted in ['B', 'NK']"
+    )
+    ax = pl.confusion(fitted)
+    assert len(ax.get_yticklabels()) == 2
+    assert {text.get_rotation() for text in ax.get_yticklabels()} == {0}
+
+
 @pytest.mark.parametrize("place", ["mdata", "modality"])
 def test_colours_of_scanpy(make_fitted, place):
     mdata = make_fitted(colors=True)

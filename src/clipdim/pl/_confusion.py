@@ -91,8 +91,8 @@ def confusion(
         annot=_numbers(shares.to_numpy()) if n_classes <= _MAX_CLASSES_WITH_NUMBERS else None,
         fmt="",
         annot_kws={"fontsize": 9},
-        xticklabels=True,
-        yticklabels=names,
+        xticklabels=False,
+        yticklabels=False,
         cbar_kws={"label": "share of the class", "aspect": 30, "pad": 0.02, "ticks": [0, 0.05, 0.2, 0.5, 1]},
     )
     colors = class_colors(mdata, label_key)
@@ -101,7 +101,9 @@ def confusion(
     ax.set_title(which)
     ax.set_xlabel(f"predicted {label_key}", labelpad=8)
     ax.set_ylabel(label_key, labelpad=8)
-    ax.set_xticks(ax.get_xticks(), list(sizes.index), rotation=45, ha="right", rotation_mode="anchor")
+    centres = np.arange(n_classes) + 0.5
+    ax.set_yticks(centres, names)
+    ax.set_xticks(centres, list(sizes.index), rotation=45, ha="right", rotation_mode="anchor")
     finish(ax)
     sns.despine(ax=ax, left=True, bottom=True)
     ax.tick_params(length=0)

@@ -131,4 +131,6 @@ def _norms(ax: Axes, table: pd.DataFrame, modalities: list[str]) -> None:
     colors = modality_colors(modalities)
     for name in modalities:
         curve(ax, table[f"norm_spread_{name}"], color=colors[name], label=name)
-    ax.set_ylim(bottom=0)
+    highest = table[[f"norm_spread_{name}" for name in modalities]].max(axis=None)
+    if np.isfinite(highest):
+        ax.set_ylim(0, 1.08 * highest)
