@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike
 from clipdim import _keys, dimension
 from clipdim.contrast import ContrastiveModel
 
-MAX_CELLS = 2_000
+MAX_CELLS = 5_000
 N_ANCHORS = 500
 N_FINAL_ANCHORS = 10_000
 NEIGHBORS = 20
@@ -18,7 +18,7 @@ MIN_CELLS = NEIGHBORS + 2
 
 class Monitor:
     """
-    Measures of an epoch on held-out cells, at most 2,000 of them.
+    Measures of an epoch on held-out cells, at most 5,000 of them.
 
     The held-out loss is the training loss on minibatches of the same size, so the two can be compared, unless fewer
     cells than that are held out. The intrinsic dimension is taken around 500 of the cells.

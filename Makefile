@@ -1,0 +1,50 @@
+# `make demo` and `make test` set up all that they need in .venv; Python 3.11 or newer and make are enough.
+PYTHON ?= python3
+DATASET ?= pbmc10k
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-slow lint docs bench quality clean
+
+help: ## list the targets
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
+
+.venv/.base: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit("clipdim needs Python 3.11 or newer, this is " + sys.version.split()[0]) if sys.version_info < (3, 11) else 0'
+	$(PYTHON) -m venv .venv
+	@# torch first and by itself: the pinned build is the one for the CPU
+	$(PIP) "$$(grep '^torch==' constraints.txt)"
+	$(PIP) --editable .
+	@touch $@
+
+.venv/.%: .venv/.base
+	$(PIP) --editable '.[$*]'
+	@touch $@
+
+demo: .venv/.base ## fit, measure and plot a data set: DATASET=pbmc10k, bmcite or simulated
+	$(BIN)/python tutorials/demo.py $(DATASET)
+
+lint: .venv/.test ## style, types and the import contract
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+test: lint ## the tests, without the slow ones
+	$(BIN)/python -m pytest -m "not slow"
+
+test-slow: .venv/.test ## the slow tests, on real data when it can be had
+	$(BIN)/python -m pytest -m slow
+
+docs: .venv/.doc ## build the documentation in docs/_build/html, warnings are errors
+	$(BIN)/python -m sphinx -W --keep-going docs docs/_build/html
+
+bench: .venv/.bench ## time the parts, as ratios
+	$(BIN)/python -m pytest benchmarks --benchmark-only
+
+quality: .venv/.base ## the table of held-out quality on real data, three seeds
+	$(BIN)/python benchmarks/quality.py
+
+clean: ## remove what the other targets made
+	rm -rf .venv demo docs/_build docs/generated docs/tutorials dist
