@@ -68,7 +68,9 @@ def table(datasets: Sequence[str], seeds: Sequence[int], recipe: str) -> pd.Data
     rows = {}
     for dataset in datasets:
         mdata = DATASETS[dataset][0]()
-        rows[dataset] = pd.DataFrame([quality(dataset, mdata.copy(), seed=seed, recipe=recipe) for seed in seeds]).mean()
+        rows[dataset] = pd.DataFrame(
+            [quality(dataset, mdata.copy(), seed=seed, recipe=recipe) for seed in seeds]
+        ).mean()
     return pd.DataFrame(rows).T
 
 

@@ -1,4 +1,4 @@
-"""The main job on one data set: preprocess, fit, measure, plot. Run it as ``make demo`` or ``make demo DATASET=bmcite``."""
+"""The main job on one data set: preprocess, fit, measure, plot (``make demo``, ``make demo DATASET=bmcite``)."""
 
 import argparse
 import time

@@ -2,13 +2,13 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib.metadata import version
 
 import numpy as np
 import pandas as pd
 from mudata import MuData
 from packaging.version import InvalidVersion, Version
 
-import clipdim
 from clipdim import _keys
 from clipdim._mudata.pairing import pair
 
@@ -43,10 +43,11 @@ def read_fit(mdata: MuData, key: str = _keys.KEY) -> _keys.Fit:
             f"mdata.uns[{key!r}]['version'] is {fit['version']!r}, not a version; fit again with clipdim.tl.fit(mdata)"
         )
         raise ValueError(msg) from None
-    if written.release[:2] > Version(clipdim.__version__).release[:2]:
+    installed = version("clipdim")
+    if written.release[:2] > Version(installed).release[:2]:
         msg = (
             f"the fit in mdata.uns[{key!r}] was written by clipdim {written}, newer than the installed "
-            f"{clipdim.__version__}; update it: pip install --upgrade clipdim"
+            f"{installed}; update it: pip install --upgrade clipdim"
         )
         raise ValueError(msg)
     return fit  # type: ignore[return-value]
@@ -75,7 +76,7 @@ def paired_embeddings(mdata: MuData, key: str = _keys.KEY) -> Embeddings:
         joint=np.asarray(mdata.obsm[slot]),
         by_modality=by_modality,
         split=mdata.obs[_keys.split(key)],
-        observed=(rows >= 0).all(axis=1),
+        observed=np.all(rows >= 0, axis=1),
     )
 
 
@@ -103,9 +104,9 @@ def write_embeddings(
 
 
 def write_fit(mdata: MuData, fit: _keys.Fit, split: pd.Categorical, *, key: str) -> None:
-    """Write the split and the record of a fit."""
+    """Write the split and the record of a fit, with the version that wrote it."""
     mdata.obs[_keys.split(key)] = split
-    mdata.uns[key] = dict(fit)
+    mdata.uns[key] = {"version": version("clipdim"), **fit}
 
 
 def write_tables(mdata: MuData, tables: Mapping[str, pd.DataFrame], *, key: str) -> None:

@@ -12,7 +12,6 @@ import torch
 from mudata import MuData
 from tqdm.auto import tqdm
 
-import clipdim
 from clipdim import _keys, _mudata
 from clipdim.contrast import RECIPES, ContrastiveModel, Recipe, train
 from clipdim.tl._device import resolve_device
@@ -93,8 +92,8 @@ def fit(
     ``mdata[mod].obs["{key}_norm"]`` : float32
         Norm of the encoder's output over its mean.
     ``mdata.obs["{key}_split"]`` : categorical
-        ``train``, ``held-out``, or ``norm set`` (only with ``similarity="inner"``: cells that serve the expected norms);
-        missing for cells that lack a modality.
+        ``train``, ``held-out``, or ``norm set`` (only with ``similarity="inner"``: cells that serve the expected
+        norms); missing for cells that lack a modality.
     ``mdata.uns[key]`` : dict
         ``params``; ``history`` (DataFrame by epoch); ``temperature``; ``intrinsic_dimension`` of each modality and of
         the joint embedding, with a 95 % interval; ``encoders`` (weights, input scaling included); ``features``;
@@ -151,7 +150,6 @@ def fit(
     points = {name: embeddings[name][data.rows[measured, column]] for column, name in enumerate(embeddings)}
     points["joint"] = np.mean(list(points.values()), axis=0)
     result: _keys.Fit = {
-        "version": clipdim.__version__,
         "params": {
             "out_dim": int(out_dim),
             "modalities": np.array(list(embeddings), dtype=object),
