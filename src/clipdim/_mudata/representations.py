@@ -38,8 +38,8 @@ def _default_rep(adata: AnnData, modality: str) -> str:
     if adata.n_vars <= MAX_FEATURES_OF_X:
         return "X"
     msg = (
-        f"modality {modality!r} has {adata.n_vars} features and no .obsm[{_keys.X_PCA!r}]; run clipdim.pp.citeseq(mdata), "
-        f"or name a representation: use_rep={{{modality!r}: ...}} with one of {list(adata.obsm)}"
+        f"modality {modality!r} has {adata.n_vars} features and no .obsm[{_keys.X_PCA!r}]; run "
+        f"clipdim.pp.citeseq(mdata), or name a representation: use_rep={{{modality!r}: ...}} with one of {list(adata.obsm)}"
     )
     raise ValueError(msg)
 
@@ -106,7 +106,7 @@ def check_varies(matrix: np.ndarray, where: str) -> None:
         msg = f"every feature of {where} is constant over the training cells (all zero?), so there is nothing to learn"
         raise ValueError(msg)
     if constant.any():
-        msg = f"{constant.sum()} of {len(constant)} features of {where} are constant over the training cells: no information"
+        msg = f"{constant.sum()} of {len(constant)} features of {where} are constant over the training cells"
         warnings.warn(msg, UserWarning, stacklevel=4)
 
 

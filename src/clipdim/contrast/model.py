@@ -113,7 +113,7 @@ class ContrastiveModel(nn.Module):
 
     @torch.no_grad()
     def embed(self, modality: str, inputs: Tensor) -> tuple[np.ndarray, np.ndarray]:
-        """Embedding (cells x out_dim) and norm over the mean norm (cells,) of one modality, from inputs on any device."""
+        """Embed cells of one modality: (cells x out_dim), and each cell's norm over the mean norm, (cells,)."""
         encoder = self.encoders[modality]
         embeddings, norms = [], []
         for block in inputs.split(CELLS_PER_BLOCK):

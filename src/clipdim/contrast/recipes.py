@@ -34,7 +34,7 @@ class Recipe:
     standardize: bool = True
     """Centre and scale the inputs by their mean and spread over the training cells."""
     input_noise: float = 0.35
-    """Spread of the Gaussian noise added to the inputs in training, over the root mean square spread of the features."""
+    """Spread of the Gaussian noise added to the inputs in training, over the features' root mean square spread."""
     initial_temperature: float = 0.2
     min_temperature: float = 1e-4
     temperature_rate: float = 4.0
@@ -57,8 +57,8 @@ class Recipe:
         """
         Epochs for so many training cells, unless ``max_epochs`` is set.
 
-        40 up to 10,000 cells; from there the number of steps grows with the square root of the number of cells. Few cells
-        make at least 100 steps.
+        40 up to 10,000 cells; from there the number of steps grows with the square root of the number of cells. Few
+        cells make at least 100 steps.
         """
         if self.max_epochs is not None:
             return self.max_epochs

@@ -137,5 +137,6 @@ def _check_finite(epoch: Epoch, model: ContrastiveModel, inputs: Mapping[str, Te
         cause = (
             f"the learning rate {model.recipe.lr:g} is too large; pass a smaller lr, such as {model.recipe.lr / 10:g}"
         )
-    msg = f"the loss became {epoch.loss} in epoch {epoch.index} (temperature {epoch.temperature:g}); likely cause: {cause}"
+    state = f"epoch {epoch.index} (temperature {epoch.temperature:g})"
+    msg = f"the loss became {epoch.loss} in {state}; likely cause: {cause}"
     raise FloatingPointError(msg)

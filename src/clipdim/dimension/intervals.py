@@ -8,7 +8,7 @@ from clipdim.dimension.neighbors import Neighbors
 
 
 def overlap_standard_error(values: np.ndarray, neighbors: Neighbors) -> float:
-    """Standard error of the mean of pointwise values that share neighbours.
+    """Estimate the standard error of the mean of pointwise values that share neighbours.
 
     The covariance of two values is weighted by the share of points that their neighbourhoods (the point itself and its
     k neighbours) have in common, a spatial heteroskedasticity and autocorrelation consistent variance with the
@@ -78,7 +78,7 @@ def compact_blocks(X: np.ndarray, n_blocks: int) -> list[np.ndarray]:
 def jackknife_standard_error(
     statistic: Callable[[np.ndarray], float], values: np.ndarray, blocks: list[np.ndarray]
 ) -> float:
-    """Standard error of a statistic by leaving out one block of values at a time.
+    """Estimate the standard error of a statistic by leaving out one block of values at a time.
 
     Parameters
     ----------

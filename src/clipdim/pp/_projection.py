@@ -64,7 +64,7 @@ class Projection:
         return out
 
     def loadings_of(self, names: pd.Index) -> np.ndarray:
-        """Loadings of all the names, zero where a name is not a feature, float32 (names x n_comps)."""
+        """Return the loadings of all the names, zero where a name is not a feature, float32 (names x n_comps)."""
         rows = pd.Index(self.features).get_indexer(names)
         return np.where(rows[:, None] >= 0, self.loadings[rows], 0).astype(np.float32)
 
