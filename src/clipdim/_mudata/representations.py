@@ -39,7 +39,7 @@ def _default_rep(adata: AnnData, modality: str) -> str:
         return "X"
     msg = (
         f"modality {modality!r} has {adata.n_vars} features and no .obsm[{_keys.X_PCA!r}]; run "
-        f"clipdim.pp.citeseq(mdata), or name a representation: use_rep={{{modality!r}: ...}} with one of {list(adata.obsm)}"
+        f"clipdim.pp.citeseq(mdata), or name one of {list(adata.obsm)}: use_rep={{{modality!r}: ...}}"
     )
     raise ValueError(msg)
 

@@ -55,8 +55,8 @@ def fit(
         Names of the modalities to use; all of them by default.
     use_rep
         Representation of each modality: a key of ``.obsm``, or ``"X"``. One for all (``"X_pca"``), a mapping by
-        modality (``{"rna": "X_pca", "prot": "X"}``), or one modality's (``"rna:X_scVI"``). By default ``X_pca`` where it exists,
-        else ``X`` when it has at most 500 features.
+        modality (``{"rna": "X_pca", "prot": "X"}``), or one modality's (``"rna:X_scVI"``). By default ``X_pca`` where
+        it exists, else ``X`` when it has at most 500 features.
     batch_key
         Column of ``.obs`` (donor, lane, site). Negatives then come from a cell's own batch only, so that the embedding
         gains nothing from telling the batches apart.
