@@ -47,4 +47,4 @@ quality: .venv/.base ## the table of held-out quality on real data, three seeds
 	$(BIN)/python benchmarks/quality.py
 
 clean: ## remove what the other targets made
-	rm -rf .venv demo docs/_build docs/generated docs/tutorials dist
+	rm -rf .venv demo docs/_build docs/api/generated docs/tutorials dist

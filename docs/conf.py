@@ -1,0 +1,84 @@
+"""Sphinx configuration."""
+
+import os
+import shutil
+from importlib.metadata import metadata
+from pathlib import Path
+
+from sphinx.application import Sphinx
+
+HERE = Path(__file__).parent
+ONLINE = "READTHEDOCS" in os.environ
+
+info = metadata("clipdim")
+project = info["Name"]
+author = info["Author"]
+copyright = author
+release = version = info["Version"]
+repository_url = dict(entry.split(", ") for entry in info.get_all("Project-URL"))["Source"]
+
+extensions = [
+    "myst_nb",
+    "sphinx_copybutton",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.autosummary",
+    "sphinx.ext.intersphinx",
+    "sphinx.ext.mathjax",
+    "sphinx.ext.napoleon",
+    "sphinx_autodoc_typehints",
+]
+templates_path = ["_templates"]
+exclude_patterns = ["_build", "**.ipynb_checkpoints"]
+default_role = "literal"
+
+autosummary_generate = True
+autodoc_member_order = "bysource"
+napoleon_google_docstring = False
+napoleon_use_ivar = True
+typehints_defaults = "braces"
+always_use_bars_union = True
+
+myst_enable_extensions = ["amsmath", "colon_fence", "deflist", "dollarmath", "html_image"]
+myst_heading_anchors = 3
+# the tutorials show what this version does, so they run each time
+nb_execution_mode = "force"
+nb_execution_raise_on_error = True
+nb_execution_timeout = 600
+nb_execution_in_temp = True
+nb_merge_streams = True
+
+# the inventories lie on other servers: only a build that has a network may ask for them
+intersphinx_mapping = {
+    "anndata": ("https://anndata.readthedocs.io/en/stable/", None),
+    "matplotlib": ("https://matplotlib.org/stable/", None),
+    "mudata": ("https://mudata.readthedocs.io/en/latest/", None),
+    "numpy": ("https://numpy.org/doc/stable/", None),
+    "pandas": ("https://pandas.pydata.org/pandas-docs/stable/", None),
+    "python": ("https://docs.python.org/3", None),
+    "scanpy": ("https://scanpy.readthedocs.io/en/stable/", None),
+    "torch": ("https://docs.pytorch.org/docs/stable/", None),
+}
+if not ONLINE:
+    intersphinx_mapping = {}
+
+html_theme = "sphinx_book_theme"
+html_title = project
+html_theme_options = {
+    "repository_url": repository_url,
+    "use_repository_button": True,
+    "path_to_docs": "docs/",
+    "navigation_with_keys": False,
+}
+
+
+def copy_tutorials(app: Sphinx) -> None:
+    """Bring the notebooks of the repository's ``tutorials`` folder below the source folder, where Sphinx finds them."""
+    target = HERE / "tutorials"
+    target.mkdir(exist_ok=True)
+    for notebook in (HERE.parent / "tutorials").glob("*.ipynb"):
+        shutil.copy2(notebook, target)
+
+
+def setup(app: Sphinx) -> None:
+    """Register the above."""
+    app.connect("builder-inited", copy_tutorials)
