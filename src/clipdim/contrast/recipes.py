@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from numbers import Integral, Real
 from typing import Literal
 
 
@@ -11,6 +12,11 @@ class Recipe:
     Settings of encoder, loss and optimiser.
 
     Pass a changed copy to :func:`clipdim.tl.fit` to train with other settings.
+
+    Raises
+    ------
+    ValueError
+        If a setting is out of its range.
 
     References
     ----------
@@ -52,6 +58,30 @@ class Recipe:
     """Share of the training cells set aside to estimate the expected norms when ``similarity`` is ``"inner"``."""
     max_epochs: int | None = None
     """Epochs; None chooses them by the number of cells, see :meth:`n_epochs`."""
+
+    def __post_init__(self) -> None:
+        for name, known in (("similarity", ("cosine", "inner")), ("optimizer", ("adam", "adamw"))):
+            if getattr(self, name) not in known:
+                msg = f"{name}={getattr(self, name)!r} is unknown; choose one of {list(known)}"
+                raise ValueError(msg)
+        for name, least in (("width", 1), ("n_hidden", 0), ("batch_size", 2), ("max_epochs", 1)):
+            value = getattr(self, name)
+            if name == "max_epochs" and value is None:
+                continue
+            if not isinstance(value, Integral) or isinstance(value, bool) or value < least:
+                msg = f"{name} must be an integer of at least {least}, got {value!r}"
+                raise ValueError(msg)
+        for name in ("lr", "min_temperature", "temperature_rate"):
+            value = getattr(self, name)
+            if not isinstance(value, Real) or not 0 < float(value) < math.inf:
+                msg = f"{name} must be a positive number, got {value!r}"
+                raise ValueError(msg)
+        if not self.min_temperature < self.initial_temperature < math.inf:
+            msg = f"initial_temperature must exceed {self.min_temperature} (min), got {self.initial_temperature!r}"
+            raise ValueError(msg)
+        if not 0 <= self.norm_fraction < 1 or (self.similarity == "inner" and self.norm_fraction == 0):
+            msg = f"norm_fraction must be in [0, 1), above 0 when similarity='inner', got {self.norm_fraction!r}"
+            raise ValueError(msg)
 
     def n_epochs(self, n_cells: int) -> int:
         """
