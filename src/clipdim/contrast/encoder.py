@@ -85,7 +85,8 @@ class Encoder(nn.Module):
 
     def to_arrays(self) -> dict[str, np.ndarray]:
         """Weights, input scaling and mean norm as arrays."""
-        return {name: tensor.detach().cpu().numpy().copy() for name, tensor in self.state_dict().items()}
+        # one-dimensional at least: files give an array without dimensions back as a Python float
+        return {name: np.atleast_1d(tensor.cpu().numpy()).copy() for name, tensor in self.state_dict().items()}
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, np.ndarray], recipe: Recipe) -> "Encoder":
@@ -93,5 +94,6 @@ class Encoder(nn.Module):
         n_layers = sum(name.startswith("layers.") and name.endswith(".weight") for name in arrays)
         out_dim = len(arrays[f"layers.{n_layers - 1}.bias"])
         encoder = cls(len(arrays["mean"]), out_dim, recipe)
-        encoder.load_state_dict({name: torch.as_tensor(np.array(array)) for name, array in arrays.items()})
+        shapes = {name: tensor.shape for name, tensor in encoder.state_dict().items()}
+        encoder.load_state_dict({name: torch.tensor(array).reshape(shapes[name]) for name, array in arrays.items()})
         return encoder.eval()
