@@ -68,7 +68,7 @@ def read_inputs(
 
     order = np.random.default_rng(random_state).permutation(paired)
     n_held_out = round(holdout * len(order))
-    n_norm = round(norm_fraction * (len(order) - n_held_out))
+    n_norm = round(norm_fraction * (len(order) - n_held_out)) or int(norm_fraction > 0)
     held_out, norm_set, train = np.split(order, [n_held_out, n_held_out + n_norm])
     if len(train) < MIN_CELLS:
         msg = (

@@ -1,5 +1,6 @@
 """The training loop: yields after each epoch, knows nothing of progress bars and measures."""
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
@@ -55,7 +56,9 @@ def train(
     Raises
     ------
     FloatingPointError
-        If the loss of an epoch is NaN or infinite; the message names the epoch and the likely cause.
+        If the loss or the temperature becomes NaN or infinite; the message names the epoch and the likely cause.
+    ValueError
+        If the similarity is ``"inner"`` and ``norm_inputs`` is missing.
 
     References
     ----------
@@ -75,6 +78,9 @@ def train(
     True
     """
     recipe = model.recipe
+    if recipe.similarity == "inner" and norm_inputs is None:
+        msg = "similarity='inner' needs a norm set; pass norm_inputs, or a recipe with similarity='cosine'"
+        raise ValueError(msg)
     device = next(iter(inputs.values())).device
     n_cells = len(next(iter(inputs.values())))
     batch_size = min(recipe.batch_size, n_cells)
@@ -89,12 +95,9 @@ def train(
         for batch in range(n_batches):
             rows = slice(batch * batch_size, (batch + 1) * batch_size)
             cells = rows if order is None else order[rows]
-            loss = model.loss(
-                {name: x[cells] for name, x in inputs.items()},
-                groups=None if groups is None else groups[cells],
-                norm_inputs=norm_inputs,
-                generator=generator,
-            )
+            minibatch = {name: x[cells] for name, x in inputs.items()}
+            minibatch_groups = None if groups is None else groups[cells]
+            loss = model.loss(minibatch, groups=minibatch_groups, norm_inputs=norm_inputs, generator=generator)
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
             optimizer.step()
@@ -102,8 +105,10 @@ def train(
                 scheduler.step()
             total += loss.detach()  # stays on the device: no synchronisation within an epoch
         epoch = Epoch(index, (total / n_batches).item(), model.temperature().item())
-        _check_finite(epoch, model, inputs)
         model.eval()
+        with torch.no_grad():  # the last step may have been the one that diverged
+            last = model.loss(minibatch, groups=minibatch_groups, norm_inputs=norm_inputs).item()
+        _check_finite(epoch, last, model, inputs)
         yield epoch
 
 
@@ -121,8 +126,10 @@ def _optimizer(model: ContrastiveModel, n_steps: int) -> tuple[Optimizer, LRSche
     return optimizer, scheduler
 
 
-def _check_finite(epoch: Epoch, model: ContrastiveModel, inputs: Mapping[str, Tensor]) -> None:
-    if torch.isfinite(torch.tensor([epoch.loss, epoch.temperature])).all():
+def _check_finite(epoch: Epoch, last: float, model: ContrastiveModel, inputs: Mapping[str, Tensor]) -> None:
+    values = {"loss": epoch.loss, "temperature": epoch.temperature, "loss after the last step": last}
+    lost = [f"{name} became {value}" for name, value in values.items() if not math.isfinite(value)]
+    if not lost:
         return
     encoders = model.encoders
     extremes = {
@@ -137,6 +144,5 @@ def _check_finite(epoch: Epoch, model: ContrastiveModel, inputs: Mapping[str, Te
         cause = (
             f"the learning rate {model.recipe.lr:g} is too large; pass a smaller lr, such as {model.recipe.lr / 10:g}"
         )
-    state = f"epoch {epoch.index} (temperature {epoch.temperature:g})"
-    msg = f"the loss became {epoch.loss} in {state}; likely cause: {cause}"
+    msg = f"the {', the '.join(lost)} in epoch {epoch.index}; likely cause: {cause}"
     raise FloatingPointError(msg)
