@@ -23,8 +23,11 @@ def resolve_use_rep(
     elif isinstance(use_rep, str):
         modality, _, name = use_rep.partition(":")
         chosen = {modality: name} if name else dict.fromkeys(modalities, use_rep)
-    else:
+    elif isinstance(use_rep, Mapping) and all(isinstance(name, str) for name in use_rep.values()):
         chosen = {modality: name.removeprefix(f"{modality}:") for modality, name in use_rep.items()}
+    else:
+        msg = f"use_rep must be a string, or strings by modality such as {{'rna': 'X_pca'}}, got {use_rep!r}"
+        raise TypeError(msg)
     unknown = [modality for modality in chosen if modality not in modalities]
     if unknown:
         msg = f"use_rep names {unknown}, which are not among the modalities {list(modalities)}"
@@ -44,8 +47,14 @@ def _default_rep(adata: AnnData, modality: str) -> str:
     raise ValueError(msg)
 
 
-def representation(mdata: MuData, modality: str, use_rep: str | None = None) -> np.ndarray:
-    """Representation of the cells of one modality as finite float32, (cells of the modality x features)."""
+def representation(
+    mdata: MuData, modality: str, use_rep: str | None = None, *, columns: np.ndarray | None = None
+) -> np.ndarray:
+    """
+    Representation of the cells of one modality as finite float32, (cells of the modality x features).
+
+    ``columns`` chooses features by number.
+    """
     adata = mdata[modality]
     use_rep = use_rep or _default_rep(adata, modality)
     if use_rep != "X" and use_rep not in adata.obsm:
@@ -62,6 +71,8 @@ def representation(mdata: MuData, modality: str, use_rep: str | None = None) -> 
     if values.ndim != 2 or values.shape[1] == 0:
         msg = f"{where} has shape {values.shape}, expected (cells x features) with at least one feature"
         raise ValueError(msg)
+    if columns is not None:
+        values = values[:, columns]
     if not (np.issubdtype(values.dtype, np.number) or values.dtype == bool) or np.iscomplexobj(values):
         msg = f"{where} has dtype {values.dtype}, expected real numbers"
         raise TypeError(msg)
@@ -74,7 +85,7 @@ def representation(mdata: MuData, modality: str, use_rep: str | None = None) -> 
             raise ValueError(msg)
         values = values.toarray()
     with np.errstate(over="ignore"):
-        matrix = np.ascontiguousarray(values, dtype=np.float32)
+        matrix = np.require(values, np.float32, ["C", "W"])  # torch warns of arrays that cannot be written to
     _check_values(matrix, where)
     if use_rep == "X" and _looks_like_counts(matrix):
         msg = (
@@ -120,7 +131,7 @@ def matched_representation(mdata: MuData, reference: MuData, modality: str, fit:
     use_rep = fit["params"]["use_rep"][modality]
     query = mdata[modality]
     n_features = fit["encoders"][modality]["mean"].shape[0]
-    if use_rep == "X":
+    if use_rep == "X" and modality in fit["features"]:
         wanted = pd.Index(fit["features"][modality])
         rows = query.var_names.get_indexer(wanted) if query.var_names.is_unique else None
         if rows is None or (rows < 0).any():
@@ -131,9 +142,7 @@ def matched_representation(mdata: MuData, reference: MuData, modality: str, fit:
                 f"it has {query.var_names[:3].tolist()} ...; rename them as in the reference"
             )
             raise ValueError(msg)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)  # the reference's features were accepted when it was fitted
-            return representation(mdata, modality, use_rep)[:, rows]
+        return representation(mdata, modality, use_rep, columns=rows)
     if use_rep == _keys.X_PCA:
         _check_same_basis(query, reference[modality], modality)
     values = representation(mdata, modality, use_rep)

@@ -49,6 +49,8 @@ def embed(
 
     Raises
     ------
+    TypeError
+        If ``mdata`` or ``reference`` is not a MuData.
     KeyError
         If the reference holds no fit of that name, or a representation is missing.
     ValueError
@@ -72,6 +74,9 @@ def embed(
     True
     """
     mdata = _mudata.require_mudata(mdata)
+    if not isinstance(reference, MuData):
+        msg = f"reference must be the MuData that clipdim.tl.fit was called on, got {type(reference).__name__}"
+        raise TypeError(msg)
     fit = _mudata.read_fit(reference, key)
     arrays = fit["encoders"]
     names = [name for name in mdata.mod if name in arrays]
