@@ -2,9 +2,8 @@
 
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
-from numbers import Integral, Real
-from typing import Any, Literal
+from dataclasses import asdict
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -13,7 +12,8 @@ from mudata import MuData
 from tqdm.auto import tqdm
 
 from clipdim import _keys, _mudata
-from clipdim.contrast import RECIPES, ContrastiveModel, Recipe, train
+from clipdim.contrast import ContrastiveModel, Recipe, train
+from clipdim.tl._arguments import check_arguments, choose_settings
 from clipdim.tl._device import resolve_device
 from clipdim.tl._monitor import MAX_CELLS, MIN_CELLS, Monitor, final_dimension
 
@@ -125,8 +125,9 @@ def fit(
     (300, 8)
     """
     mdata = _mudata.require_mudata(mdata)
-    _check_arguments(out_dim=out_dim, holdout=holdout, random_state=random_state, key_added=key_added)
-    settings = _settings(recipe, similarity=similarity, max_epochs=max_epochs, batch_size=batch_size, lr=lr)
+    check_arguments(out_dim=out_dim, holdout=holdout, random_state=random_state, key_added=key_added)
+    random_state = int(random_state)  # torch refuses numpy integers
+    settings = choose_settings(recipe, similarity=similarity, max_epochs=max_epochs, batch_size=batch_size, lr=lr)
     torch_device = resolve_device(device)
     data = _mudata.read_inputs(
         mdata,
@@ -137,6 +138,9 @@ def fit(
         norm_fraction=settings.norm_fraction if settings.similarity == "inner" else 0.0,
         random_state=random_state,
     )
+    if _keys.embedding(key_added) in data.use_rep.values():
+        msg = f"key_added={key_added!r} would overwrite the representation {_keys.embedding(key_added)!r}; pass another"
+        raise ValueError(msg)
     n_epochs = settings.n_epochs(len(data.train))
     model = ContrastiveModel({name: x.shape[1] for name, x in data.values.items()}, int(out_dim), settings)
     model.initialize(torch.Generator().manual_seed(random_state))
@@ -156,7 +160,7 @@ def fit(
             "use_rep": data.use_rep,
             "batch_key": batch_key,
             "holdout": float(holdout),
-            "random_state": int(random_state),
+            "random_state": random_state,
             "device": str(torch_device),
             "n_epochs": len(history),
             "recipe": {**asdict(settings), "max_epochs": n_epochs},
@@ -166,7 +170,9 @@ def fit(
         "intrinsic_dimension": {name: final_dimension(x, cells) for name, x in points.items()},
         "encoders": {name: encoder.to_arrays() for name, encoder in model.encoders.items()},
         "features": {
-            name: mdata[name].var_names.to_numpy(dtype=object) for name, rep in data.use_rep.items() if rep == "X"
+            name: mdata[name].var_names.to_numpy(dtype=object)
+            for name, rep in data.use_rep.items()
+            if rep == "X" and mdata[name].var_names.is_unique
         },
     }
     target = mdata.copy() if copy else mdata
@@ -216,31 +222,3 @@ def _train(
     model.eval()
     model.fix_mean_norms(inputs if norm_inputs is None else norm_inputs)
     return pd.DataFrame(history, index=pd.RangeIndex(len(history), name="epoch"))
-
-
-def _settings(recipe: str | Recipe, **overrides: Any) -> Recipe:
-    if isinstance(recipe, str):
-        if recipe not in RECIPES:
-            msg = f"recipe={recipe!r} is unknown; choose one of {list(RECIPES)} or pass a clipdim.contrast.Recipe"
-            raise ValueError(msg)
-        recipe = RECIPES[recipe]
-    return replace(recipe, **{name: value for name, value in overrides.items() if value is not None})
-
-
-def _check_arguments(*, out_dim: int, holdout: float, random_state: int, key_added: str) -> None:
-    for name, value in (("out_dim", out_dim), ("random_state", random_state)):
-        if not isinstance(value, Integral) or isinstance(value, bool):
-            msg = f"{name} must be an integer, got {value!r}"
-            raise TypeError(msg)
-    if out_dim < 1:
-        msg = f"out_dim must be at least 1, got {out_dim}; 32 is a good start"
-        raise ValueError(msg)
-    if random_state < 0:
-        msg = f"random_state must not be negative, got {random_state}"
-        raise ValueError(msg)
-    if not isinstance(holdout, Real) or not 0 <= holdout < 1:
-        msg = f"holdout must be a share of the cells in [0, 1), got {holdout!r}"
-        raise ValueError(msg)
-    if not isinstance(key_added, str) or not key_added or "/" in key_added:
-        msg = f"key_added must be a non-empty string without '/', which files cannot hold, got {key_added!r}"
-        raise ValueError(msg)
