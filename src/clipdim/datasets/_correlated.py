@@ -1,0 +1,38 @@
+"""The layout of the two Gaussian data sets, whose functions differ only in what y hands on to x."""
+
+from collections.abc import Callable
+
+import numpy as np
+import pandas as pd
+from anndata import AnnData
+from mudata import MuData
+
+from clipdim.datasets._arguments import integer
+from clipdim.datasets._assemble import assemble
+
+
+def correlated(
+    link: Callable[[np.ndarray], np.ndarray], *, n_cells: int, n_dims: int, n_shared: int, random_state: int
+) -> MuData:
+    """Two modalities of standard normal features, but x has ``link(shared)`` of y's first ``n_shared`` ones."""
+    n_cells, n_dims = integer(n_cells, "n_cells"), integer(n_dims, "n_dims")
+    n_shared = integer(n_shared, "n_shared")
+    if n_shared > n_dims:
+        msg = (
+            f"n_shared={n_shared} dimensions cannot be shared by modalities of n_dims={n_dims}; give n_dims >= n_shared"
+        )
+        raise ValueError(msg)
+    rng = np.random.default_rng(random_state)
+    y = rng.standard_normal((n_cells, n_dims), dtype=np.float32)
+    x = rng.standard_normal((n_cells, n_dims), dtype=np.float32)
+    x[:, :n_shared] = link(y[:, :n_shared])
+    cells = pd.Index([f"cell_{i}" for i in range(n_cells)])
+    mdata = assemble({"x": _modality("x", x, cells), "y": _modality("y", y, cells)}, pd.DataFrame(index=cells))
+    mdata.obsm["shared_latent"] = y[:, :n_shared].copy()
+    mdata.uns["truth"] = {"n_shared": n_shared}
+    return mdata
+
+
+def _modality(name: str, features: np.ndarray, cells: pd.Index) -> AnnData:
+    var = pd.DataFrame(index=[f"{name}_{i}" for i in range(1, features.shape[1] + 1)])
+    return AnnData(features, obs=pd.DataFrame(index=cells), var=var)

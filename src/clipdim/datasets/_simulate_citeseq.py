@@ -1,0 +1,212 @@
+"""CITE-seq counts with a known number of shared dimensions."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from anndata import AnnData
+from mudata import MuData
+from scipy.sparse import csr_matrix, vstack
+
+from clipdim.datasets._arguments import integer
+from clipdim.datasets._assemble import assemble
+
+SEPARATION = 2.0  # spread of the cell types' centres in each shared dimension, relative to that within a type
+BLOCK = 2_000  # cells whose rates are in memory at once
+
+
+@dataclass(frozen=True)
+class _Assay:
+    """How a modality counts."""
+
+    feature: str
+    log_rate: tuple[float, float]
+    """Mean and standard deviation, over the features, of their log rates in the mean cell."""
+    signal: float
+    """Root mean square, over the features, of the change of a log rate by one unit of a latent."""
+    background: float
+    """Mean, over the features, of the rate that is added in every cell."""
+    depth: float
+    """Standard deviation of the cells' log depth, whose mean is 0."""
+    dispersion: float
+    """The variance of a count is ``mean + mean**2 / dispersion``."""
+
+
+@dataclass(frozen=True)
+class _Cells:
+    """What both modalities measure."""
+
+    shared: np.ndarray
+    batches: np.ndarray
+    n_batches: int
+    batch_effect: float
+
+
+RNA = _Assay("gene", log_rate=(-3.0, 2.0), signal=0.27, background=0, depth=0.35, dispersion=4)
+PROTEIN = _Assay("protein", log_rate=(4.5, 0.8), signal=0.5, background=8, depth=0.25, dispersion=15)
+
+
+def simulate_citeseq(
+    n_cells: int = 2_000,
+    n_shared: int = 5,
+    *,
+    n_genes: int = 2_000,
+    n_proteins: int = 30,
+    n_private_rna: int = 3,
+    n_private_protein: int = 1,
+    n_cell_types: int = 6,
+    n_batches: int = 1,
+    batch_effect: float = 0.3,
+    random_state: int = 0,
+) -> MuData:
+    """
+    Simulate CITE-seq counts of RNA and surface protein that share a known number of dimensions.
+
+    A cell has a shared latent vector, normal around the centre of its cell type and varying in all ``n_shared``
+    dimensions within it, and a private one in each modality, standard normal. The log rate of a feature is linear in
+    the shared and the modality's private latents, plus a shift by batch; no latent has more weight than another. Counts
+    are negative binomial around the rate, to which proteins add unspecific background, times the log-normal depth of
+    the cell. About 85 % of the RNA counts are zero and proteins count tens to thousands, as in 10x data. Cell types
+    overlap where there are few shared dimensions.
+
+    Parameters
+    ----------
+    n_cells
+        Number of cells.
+    n_shared
+        Number of dimensions that the modalities share.
+    n_genes, n_proteins
+        Number of features, more than the shared and the modality's private dimensions together.
+    n_private_rna, n_private_protein
+        Number of dimensions that only the one modality has; may be 0.
+    n_cell_types
+        Number of cell types, the first ones being the most frequent.
+    n_batches
+        Number of batches; the cells are assigned to them at random.
+    batch_effect
+        Standard deviation, over the features, of the shift of the log rates in each batch but the first.
+    random_state
+        Seed. Global random state is not touched. With the same seed and numbers of dimensions, the parameters of the
+        features and cell types do not depend on ``n_cells``, but the cells do. To have a reference and a query,
+        simulate both at once and split them.
+
+    Returns
+    -------
+    MuData with the same order of cells in both modalities:
+
+    ``mdata["rna"].X``
+        raw counts, CSR float32 (``n_cells`` x ``n_genes``)
+    ``mdata["prot"].X``
+        raw counts, dense float32 (``n_cells`` x ``n_proteins``)
+    ``mdata.obs["cell_type"]``, ``mdata.obs["batch"]``
+        categorical
+    ``mdata.obsm["shared_latent"]``
+        float32 (``n_cells`` x ``n_shared``), of variance 1 in expectation
+    ``mdata["rna"].obsm["private_latent"]``, ``mdata["prot"].obsm["private_latent"]``
+        float32 (``n_cells`` x private dimensions); absent without such
+    ``mdata[modality].varm["loadings"]``
+        change of the log rates by one unit of each latent, shared ones first, float32 (features x latents)
+    ``mdata.uns["truth"]``
+        dict with the arguments that say what is true: ``n_shared``, ``n_private_rna``, ``n_private_protein``,
+        ``n_cell_types``, ``n_batches``, ``batch_effect``, ``random_state``
+
+    Raises
+    ------
+    ValueError
+        If a number is not an integer or too small, there are too few features for the dimensions, or ``batch_effect``
+        is negative or not finite.
+
+    Examples
+    --------
+    >>> import clipdim
+    >>> mdata = clipdim.datasets.simulate_citeseq(n_cells=300, n_shared=4)
+    >>> mdata["rna"].shape, mdata["prot"].shape, mdata.obsm["shared_latent"].shape
+    ((300, 2000), (300, 30), (300, 4))
+    >>> mdata.uns["truth"]["n_shared"]
+    4
+    """
+    truth = {
+        "n_shared": integer(n_shared, "n_shared"),
+        "n_private_rna": integer(n_private_rna, "n_private_rna", at_least=0),
+        "n_private_protein": integer(n_private_protein, "n_private_protein", at_least=0),
+        "n_cell_types": integer(n_cell_types, "n_cell_types"),
+        "n_batches": integer(n_batches, "n_batches"),
+        "batch_effect": float(batch_effect),
+        "random_state": integer(random_state, "random_state", at_least=0),
+    }
+    n_cells = integer(n_cells, "n_cells")
+    n_genes = _enough(n_genes, "n_genes", n_shared + n_private_rna)
+    n_proteins = _enough(n_proteins, "n_proteins", n_shared + n_private_protein)
+    if not 0 <= batch_effect < np.inf:
+        msg = f"batch_effect={batch_effect!r} is given; it must be a number of at least 0"
+        raise ValueError(msg)
+
+    of_types, of_cells, of_rna, of_protein = np.random.default_rng(random_state).spawn(4)
+    centres = of_types.normal(scale=SEPARATION, size=(n_cell_types, n_shared))
+    shares = np.arange(1, n_cell_types + 1) ** -0.5
+    shares /= shares.sum()
+    centres -= shares @ centres
+    types = of_cells.choice(n_cell_types, n_cells, p=shares)
+    batches = of_cells.integers(n_batches, size=n_cells)
+    shared = (centres[types] + of_cells.normal(size=(n_cells, n_shared))) / np.sqrt(1 + shares @ centres**2)
+
+    cells = _Cells(shared, batches, n_batches, batch_effect)
+    rna = _measure(cells, RNA, n_features=n_genes, n_private=n_private_rna, rng=of_rna)
+    protein = _measure(cells, PROTEIN, n_features=n_proteins, n_private=n_private_protein, rng=of_protein)
+    protein.X = protein.X.toarray()
+    obs = pd.DataFrame({"cell_type": _names("type", types), "batch": _names("batch", batches)}, index=rna.obs_names)
+    mdata = assemble({"rna": rna, "prot": protein}, obs)
+    mdata.obsm["shared_latent"] = shared.astype(np.float32)
+    mdata.uns["truth"] = truth
+    return mdata
+
+
+def _measure(cells: _Cells, assay: _Assay, *, n_features: int, n_private: int, rng: np.random.Generator) -> AnnData:
+    """One modality of the cells."""
+    of_features, of_cells = rng.spawn(2)  # so that features do not depend on the number of cells
+    n_cells, n_latents = len(cells.shared), cells.shared.shape[1] + n_private
+    # columns of equal length that are orthogonal to each other: no latent is seen better than another
+    loadings, _ = np.linalg.qr(of_features.normal(size=(n_features, n_latents)))
+    loadings *= assay.signal * np.sqrt(n_features)
+    log_rates = of_features.normal(*assay.log_rate, size=n_features)
+    background = of_features.gamma(shape=4, scale=assay.background / 4, size=n_features)
+    shifts = of_features.normal(scale=cells.batch_effect, size=(cells.n_batches, n_features))
+    shifts[0] = 0
+    private = of_cells.normal(size=(n_cells, n_private))
+    latents = np.hstack([cells.shared, private])
+    depths = np.exp(of_cells.normal(scale=assay.depth, size=(n_cells, 1)))
+    blocks = []
+    for start in range(0, n_cells, BLOCK):
+        rows = slice(start, start + BLOCK)
+        rates = np.exp(log_rates + shifts[cells.batches[rows]] + latents[rows] @ loadings.T) + background
+        counts = negative_binomial(of_cells, depths[rows] * rates, assay.dispersion)
+        blocks.append(csr_matrix(counts.astype(np.float32)))
+    adata = AnnData(
+        vstack(blocks, format="csr"),
+        obs=pd.DataFrame(index=[f"cell_{i}" for i in range(1, n_cells + 1)]),
+        var=pd.DataFrame(index=[f"{assay.feature}_{i}" for i in range(1, n_features + 1)]),
+    )
+    if n_private:
+        adata.obsm["private_latent"] = private.astype(np.float32)
+    adata.varm["loadings"] = loadings.astype(np.float32)
+    return adata
+
+
+def negative_binomial(rng: np.random.Generator, mean: np.ndarray, dispersion: float) -> np.ndarray:
+    """Draw counts of the given mean, of the same shape, whose variance is ``mean + mean**2 / dispersion``."""
+    return rng.poisson(mean * rng.standard_gamma(dispersion, size=mean.shape) / dispersion)
+
+
+def _enough(n_features: int, name: str, n_latents: int) -> int:
+    if integer(n_features, name) <= n_latents:
+        msg = (
+            f"{name}={n_features} features cannot show {n_latents} dimensions, shared and private; give at least "
+            f"{n_latents + 1}, or fewer dimensions"
+        )
+        raise ValueError(msg)
+    return int(n_features)
+
+
+def _names(prefix: str, codes: np.ndarray) -> pd.Categorical:
+    categories = [f"{prefix} {i}" for i in range(1, codes.max() + 2)]
+    return pd.Categorical.from_codes(codes, categories).remove_unused_categories()
