@@ -14,7 +14,7 @@ from tqdm.auto import tqdm
 from clipdim import _keys, _mudata
 from clipdim.contrast import ContrastiveModel, Recipe, train
 from clipdim.tl._arguments import check_arguments, choose_settings
-from clipdim.tl._device import resolve_device
+from clipdim.tl._device import resolve_device, threads_for
 from clipdim.tl._monitor import MAX_CELLS, MIN_CELLS, Monitor, final_dimension
 
 
@@ -208,7 +208,8 @@ def _train(
         norm_inputs=norm_inputs,
     )
     history = []
-    with tqdm(total=n_epochs, desc="clipdim", unit="epoch", disable=not progress) as bar:
+    bar_of_epochs = tqdm(total=n_epochs, desc="clipdim", unit="epoch", disable=not progress)
+    with threads_for(model.recipe.batch_size), bar_of_epochs as bar:
         try:
             for epoch in epochs:
                 history.append({"loss": epoch.loss, "temperature": epoch.temperature, **monitor()})
