@@ -6,6 +6,7 @@ from importlib.metadata import metadata
 from pathlib import Path
 
 from sphinx.application import Sphinx
+from sphinx.ext.napoleon import NumpyDocstring
 
 HERE = Path(__file__).parent
 ONLINE = "READTHEDOCS" in os.environ
@@ -79,6 +80,14 @@ def copy_tutorials(app: Sphinx) -> None:
         shutil.copy2(notebook, target)
 
 
+def returns_as_written(self: NumpyDocstring, section: str) -> list[str]:
+    """Keep "Returns" the definition list that it is: napoleon would set slot names in bold, literal marks included."""
+    lines = self._dedent(self._consume_to_next_section())
+    # sphinx_autodoc_typehints puts a lone colon first, a sign for the method that this one replaces
+    return self._format_block(":returns: ", [line for line in lines if line != ":"])
+
+
 def setup(app: Sphinx) -> None:
     """Register the above."""
+    NumpyDocstring._parse_returns_section = returns_as_written
     app.connect("builder-inited", copy_tutorials)
