@@ -64,10 +64,8 @@ def bmcite() -> MuData:
     latent_path, metadata_path, counts_path, barcodes_path, proteins_path = fetch(
         BMCITE_LATENT, BMCITE_METADATA, BMCITE_PROTEIN, BMCITE_BARCODES, BMCITE_PROTEIN_NAMES
     )
-    cells, proteins = (
-        pd.Index(pd.read_csv(path, header=None)[0], name=None) for path in (barcodes_path, proteins_path)
-    )
-    metadata = pd.read_csv(metadata_path, index_col=0, usecols=["", *LABELS])
+    cells, proteins = (pd.read_csv(path, header=None)[0].to_numpy() for path in (barcodes_path, proteins_path))
+    metadata = pd.read_csv(metadata_path, index_col=0)[[*LABELS]]
     # the table of the latent representation names no cells; its rows are those of the metadata
     latent = pd.read_csv(latent_path, index_col=0).set_index(metadata.index).loc[cells].to_numpy(dtype=np.float32)
     rna = AnnData(latent, obs=pd.DataFrame(index=cells), var=pd.DataFrame(index=[f"scVI{i}" for i in range(10)]))

@@ -22,7 +22,7 @@ def correlated(
             f"n_shared={n_shared} dimensions cannot be shared by modalities of n_dims={n_dims}; give n_dims >= n_shared"
         )
         raise ValueError(msg)
-    rng = np.random.default_rng(random_state)
+    rng = np.random.default_rng(integer(random_state, "random_state", at_least=0))
     y = rng.standard_normal((n_cells, n_dims), dtype=np.float32)
     x = rng.standard_normal((n_cells, n_dims), dtype=np.float32)
     x[:, :n_shared] = link(y[:, :n_shared])

@@ -36,7 +36,7 @@ def linear(n_cells: int = 12_000, *, n_dims: int = 20, n_shared: int = 5, random
     Raises
     ------
     ValueError
-        If a number is not a positive integer, ``n_shared`` exceeds ``n_dims``, or ``random_state`` is negative.
+        If a number is not an integer or too small, or ``n_shared`` exceeds ``n_dims``.
 
     References
     ----------

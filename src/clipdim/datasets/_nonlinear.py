@@ -40,7 +40,7 @@ def nonlinear(n_cells: int = 12_000, *, n_dims: int = 20, n_shared: int = 5, ran
     Raises
     ------
     ValueError
-        If a number is not a positive integer, ``n_shared`` exceeds ``n_dims``, or ``random_state`` is negative.
+        If a number is not an integer or too small, or ``n_shared`` exceeds ``n_dims``.
 
     References
     ----------

@@ -46,7 +46,8 @@ def pbmc10k() -> MuData:
     ----------
     10x Genomics, "10k PBMCs from a Healthy Donor - Gene Expression with a Panel of TotalSeq-B Antibodies", 2018,
     licence CC BY 4.0. Choice of cells and genes: Gayoso et al., Nature Methods 2021,
-    github.com/YosefLab/totalVI_reproducibility. Cell types: Wang et al., Nucleic Acids Research 2020, github.com/tarot0410/BREMSC.
+    github.com/YosefLab/totalVI_reproducibility. Cell types: Wang et al., Nucleic Acids Research 2020,
+    github.com/tarot0410/BREMSC.
 
     Examples
     --------

@@ -1,0 +1,188 @@
+import warnings
+
+import mudata
+import numpy as np
+import pytest
+from scipy.sparse import csr_matrix
+from scipy.stats import nbinom
+
+from clipdim import datasets, pp
+from clipdim.datasets import _simulate_citeseq
+
+
+def _canonical_correlations(a, b):
+    a, b = (np.linalg.qr(values - values.mean(axis=0))[0] for values in (a, b))
+    return np.linalg.svd(a.T @ b, compute_uv=False)
+
+
+@pytest.fixture(scope="module")
+def mdata():
+    return datasets.simulate_citeseq(n_cells=3_000, n_batches=2)
+
+
+def test_layout(mdata, tmp_path):
+    def check(mdata):
+        assert isinstance(mdata["rna"].X, csr_matrix)
+        assert mdata["rna"].shape == (3_000, 2_000)
+        assert mdata["prot"].shape == (3_000, 30)
+        assert mdata["rna"].X.dtype == mdata["prot"].X.dtype == np.float32
+        assert list(mdata.obs) == ["cell_type", "batch"]
+        assert list(mdata.obs["cell_type"].cat.categories) == [f"type {i}" for i in range(1, 7)]
+        assert list(mdata.obs["batch"].cat.categories) == ["batch 1", "batch 2"]
+        assert mdata.obsm["shared_latent"].shape == (3_000, 5)
+        assert mdata["rna"].obsm["private_latent"].shape == (3_000, 3)
+        assert mdata["prot"].obsm["private_latent"].shape == (3_000, 1)
+        assert mdata["rna"].varm["loadings"].shape == (2_000, 8)
+        assert dict(mdata.uns["truth"]) == {
+            "n_shared": 5,
+            "n_private_rna": 3,
+            "n_private_protein": 1,
+            "n_cell_types": 6,
+            "n_batches": 2,
+            "batch_effect": 0.3,
+            "random_state": 0,
+        }
+
+    check(mdata)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        copy = mdata.copy()
+        copy.update()
+        copy.write(tmp_path / "simulated.h5mu")
+    check(copy)
+    check(mudata.read(tmp_path / "simulated.h5mu"))
+
+
+def test_counts_look_like_citeseq(mdata):
+    rna, protein = mdata["rna"].X, mdata["prot"].X
+    for values in (rna.data, protein):
+        np.testing.assert_array_equal(values, np.round(values))
+        assert values.min() >= 0
+    assert 0.80 < 1 - rna.nnz / np.prod(rna.shape) < 0.92
+    assert 500 < np.median(np.asarray(rna.sum(axis=1))) < 5_000
+    low, middle, high = np.quantile(protein, [0.1, 0.5, 0.99])
+    assert 5 < low < 50 < middle < 500 < 1_000 < high < 20_000
+
+
+def test_negative_binomial():
+    rng = np.random.default_rng(0)
+    mean, dispersion, n = np.array([0.1, 1.0, 10.0, 100.0]), 4.0, 200_000
+    counts = _simulate_citeseq.negative_binomial(rng, np.tile(mean, (n, 1)), dispersion)
+    np.testing.assert_allclose(counts.mean(axis=0), mean, rtol=0.03)
+    np.testing.assert_allclose(counts.var(axis=0), mean + mean**2 / dispersion, rtol=0.03)
+    for column, expected in zip(counts.T, mean, strict=True):
+        scipys = nbinom(dispersion, dispersion / (dispersion + expected))
+        np.testing.assert_allclose((column == 0).mean(), scipys.pmf(0), atol=0.005)
+        np.testing.assert_allclose((column > 2 * expected).mean(), scipys.sf(2 * expected), atol=0.005)
+
+
+def test_log_rates_are_linear_in_the_latents(mdata):
+    """Regress log counts of frequent genes: slopes are the loadings, up to the mean by which depth differs."""
+    rna, latents = mdata["rna"], np.hstack([mdata.obsm["shared_latent"], mdata["rna"].obsm["private_latent"]])
+    frequent = np.argsort(np.asarray(rna.X.mean(axis=0)).ravel())[-40:]
+    design = np.column_stack([np.ones(len(latents)), latents, mdata.obs["batch"].cat.codes])
+    slopes = np.linalg.lstsq(design, np.log1p(rna.X[:, frequent].toarray()), rcond=None)[0][1:-1].T
+    loadings = rna.varm["loadings"][frequent]
+    assert np.corrcoef(slopes.ravel(), loadings.ravel())[0, 1] > 0.95
+    np.testing.assert_allclose(rna.varm["loadings"].T @ rna.varm["loadings"], np.eye(8) * 0.27**2 * 2_000, atol=1e-2)
+
+
+def test_latents(mdata):
+    shared, types = mdata.obsm["shared_latent"], mdata.obs["cell_type"].cat.codes.to_numpy()
+    np.testing.assert_allclose(shared.mean(axis=0), 0, atol=0.1)
+    np.testing.assert_allclose(shared.var(axis=0), 1, atol=0.1)
+    within = shared - np.array([shared[types == i].mean(axis=0) for i in range(6)])[types]
+    assert np.linalg.cond(np.cov(within.T)) < 5  # full rank within cell types
+    for name in ("rna", "prot"):
+        private = mdata[name].obsm["private_latent"]
+        assert _canonical_correlations(private, shared).max() < 0.08
+        np.testing.assert_allclose(np.cov(private.T), np.eye(private.shape[1]).squeeze(), atol=0.1)
+    assert (
+        _canonical_correlations(mdata["rna"].obsm["private_latent"], mdata["prot"].obsm["private_latent"]).max() < 0.08
+    )
+
+
+@pytest.mark.parametrize("n_shared", [3, 6])
+def test_modalities_share_the_given_number_of_dimensions(n_shared):
+    mdata = datasets.simulate_citeseq(n_cells=1_500, n_shared=n_shared)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        pp.citeseq(mdata)
+    rna, protein = mdata["rna"].obsm["X_pca"][:, :15], mdata["prot"].obsm["X_pca"]
+    shared = mdata.obsm["shared_latent"]
+    assert _canonical_correlations(rna, shared).min() > 0.9
+    assert _canonical_correlations(protein, shared).min() > 0.9
+    between = _canonical_correlations(rna, protein)
+    assert between[n_shared - 1] > 0.8
+    assert between[n_shared] < 0.6
+
+
+def test_batches(mdata):
+    """A batch shifts each feature by a factor of its own, the standard deviation of whose logarithm is known."""
+    protein, second = mdata["prot"].X, (mdata.obs["batch"] == "batch 2").to_numpy()
+    shifts = np.log(protein[second].mean(axis=0) / protein[~second].mean(axis=0))
+    assert 0.2 < shifts.std() < 0.4
+    none = datasets.simulate_citeseq(n_cells=3_000, n_batches=2, batch_effect=0)["prot"].X
+    assert np.log(none[second].mean(axis=0) / none[~second].mean(axis=0)).std() < 0.08
+
+
+def test_reproducible(monkeypatch):
+    def make(**arguments):
+        return datasets.simulate_citeseq(**{"n_cells": 120, "n_genes": 50, **arguments})
+
+    state = np.random.get_state()[1].copy()
+    first, again, other = make(), make(), make(random_state=1)
+    np.testing.assert_array_equal(np.random.get_state()[1], state)
+    for name in ("rna", "prot"):
+        assert np.array_equal(_dense(first[name].X), _dense(again[name].X))
+        assert not np.array_equal(_dense(first[name].X), _dense(other[name].X))
+    more = make(n_cells=300)
+    np.testing.assert_array_equal(more["rna"].varm["loadings"], first["rna"].varm["loadings"])
+    # the features of one modality do not depend on the other's number
+    np.testing.assert_array_equal(make(n_genes=60)["prot"].X, first["prot"].X)
+
+
+def _dense(X):
+    return X.toarray() if isinstance(X, csr_matrix) else X
+
+
+def test_blocks_of_cells_are_joined_in_order(monkeypatch):
+    """With mean rates far above the noise, every cell's counts follow its own latents, whatever the block."""
+    monkeypatch.setattr(_simulate_citeseq, "BLOCK", 7)
+    mdata = datasets.simulate_citeseq(n_cells=400, n_genes=400)
+    design = np.column_stack([np.ones(400), mdata.obsm["shared_latent"], mdata["prot"].obsm["private_latent"]])
+    values = np.log1p(mdata["prot"].X)
+    residual = values - design @ np.linalg.lstsq(design, values, rcond=None)[0]
+    assert (1 - residual.var(axis=0) / values.var(axis=0)).mean() > 0.6
+    assert mdata["rna"].shape == (400, 400)
+
+
+def test_edge_sizes():
+    mdata = datasets.simulate_citeseq(
+        1, 1, n_genes=2, n_proteins=2, n_private_rna=0, n_private_protein=0, n_cell_types=1
+    )
+    assert mdata.shape == (1, 4)
+    assert "private_latent" not in mdata["rna"].obsm
+    names = datasets.simulate_citeseq(500, n_genes=20, n_cell_types=12).obs["cell_type"].cat.categories
+    assert list(names) == [f"type {i}" for i in range(1, 13)]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "match"),
+    [
+        ({"n_cells": 0}, "n_cells=0 is given; it must be an integer of at least 1"),
+        ({"n_shared": 0}, "n_shared=0 .* at least 1"),
+        ({"n_shared": 2.0}, r"n_shared=2\.0 .* integer"),
+        ({"n_cell_types": True}, "n_cell_types=True .* integer"),
+        ({"n_batches": 0}, "n_batches=0"),
+        ({"n_private_rna": -1}, "n_private_rna=-1 .* at least 0"),
+        ({"n_proteins": 6}, "n_proteins=6 features cannot show 6 dimensions, .* give at least 7"),
+        ({"n_genes": 8}, "n_genes=8 features cannot show 8 dimensions"),
+        ({"batch_effect": -0.1}, r"batch_effect=-0\.1 .* at least 0"),
+        ({"batch_effect": np.nan}, "batch_effect=nan"),
+        ({"random_state": -1}, "random_state=-1"),
+    ],
+)
+def test_bad_arguments(arguments, match):
+    with pytest.raises(ValueError, match=match):
+        datasets.simulate_citeseq(**arguments)
