@@ -6,12 +6,15 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constr
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-slow lint docs bench quality clean
+# two pips at once would spoil .venv
+.NOTPARALLEL:
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
 
 .venv/.base: pyproject.toml constraints.txt
-	@$(PYTHON) -c 'import sys; sys.exit("clipdim needs Python 3.11 or newer, this is " + sys.version.split()[0]) if sys.version_info < (3, 11) else 0'
+	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("clipdim needs Python 3.11 or newer, this is " \
+		+ sys.version.split()[0] + "; name another one: make PYTHON=python3.12 ...")'
 	$(PYTHON) -m venv .venv
 	@# torch first and by itself: the pinned build is the one for the CPU
 	$(PIP) "$$(grep '^torch==' constraints.txt)"
@@ -38,7 +41,7 @@ test-slow: .venv/.test ## the slow tests, on real data when it can be had
 	$(BIN)/python -m pytest -m slow
 
 docs: .venv/.doc ## build the documentation in docs/_build/html, warnings are errors
-	$(BIN)/python -m sphinx -W --keep-going docs docs/_build/html
+	$(BIN)/python -m sphinx -W --keep-going -d docs/_build/doctrees docs docs/_build/html
 
 bench: .venv/.bench ## time the parts, as ratios
 	$(BIN)/python -m pytest benchmarks --benchmark-only
