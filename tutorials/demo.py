@@ -6,7 +6,9 @@ import warnings
 from pathlib import Path
 
 import matplotlib as mpl
+import matplotlib.pyplot as plt
 import pandas as pd
+import scanpy as sc
 from mudata import MuData
 
 import clipdim
@@ -51,6 +53,19 @@ def measure(mdata: MuData, label_keys: list[str]) -> dict[str, str]:
     return lines
 
 
+def overview(mdata: MuData, label_key: str, path: Path) -> Path:
+    """Save one figure with the UMAP, the similarities and the intrinsic dimension."""
+    sc.pp.neighbors(mdata, use_rep="X_clipdim")
+    sc.tl.umap(mdata)
+    figure, axes = plt.subplots(1, 3, figsize=(16, 4.5), layout="constrained", width_ratios=[1.2, 1, 1])
+    sc.pl.umap(mdata, color=label_key, ax=axes[0], show=False, frameon=False, title="UMAP of the joint embedding")
+    clipdim.pl.similarity(mdata, ax=axes[1])
+    clipdim.pl.intrinsic_dimension(mdata, ax=axes[2])
+    figure.savefig(path, dpi=150)
+    plt.close(figure)
+    return path
+
+
 def plot(mdata: MuData, label_keys: list[str], folder: Path) -> list[Path]:
     """Save every figure as a PNG."""
     figures = {name: (getattr(clipdim.pl, name), {}) for name in ("history", "temperature", "similarity", "norms")}
@@ -58,13 +73,13 @@ def plot(mdata: MuData, label_keys: list[str], folder: Path) -> list[Path]:
     for label_key in label_keys:
         figures[f"accuracy_{label_key}"] = (clipdim.pl.accuracy, {"label_key": label_key})
         figures[f"confusion_{label_key}"] = (clipdim.pl.confusion, {"label_key": label_key})
-    paths = []
+    paths = [overview(mdata, label_keys[0], folder / "overview.png")]
     for name, (draw, arguments) in figures.items():
         axes = draw(mdata, **arguments)
         figure = (axes.flat[0] if hasattr(axes, "flat") else axes).figure
         paths.append(folder / f"{name}.png")
         figure.savefig(paths[-1], dpi=150)
-        mpl.pyplot.close(figure)
+        plt.close(figure)
     return paths
 
 

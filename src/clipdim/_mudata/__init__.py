@@ -3,7 +3,15 @@
 from clipdim._mudata.inputs import Inputs, read_inputs
 from clipdim._mudata.pairing import modality_names, obs_column, pair, require_mudata
 from clipdim._mudata.representations import matched_representation, representation, resolve_use_rep
-from clipdim._mudata.results import Embeddings, paired_embeddings, read_fit, write_embeddings, write_fit, write_tables
+from clipdim._mudata.results import (
+    Embeddings,
+    paired_embeddings,
+    read_fit,
+    refuse_other_fit,
+    write_embeddings,
+    write_fit,
+    write_tables,
+)
 
 __all__ = [
     "Embeddings",
@@ -15,6 +23,7 @@ __all__ = [
     "paired_embeddings",
     "read_fit",
     "read_inputs",
+    "refuse_other_fit",
     "representation",
     "require_mudata",
     "resolve_use_rep",

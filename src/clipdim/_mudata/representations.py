@@ -166,10 +166,16 @@ def _check_same_basis(query: AnnData, reference: AnnData, modality: str) -> None
         same = str(theirs["basis"]) == str(ours["basis"])
     elif _keys.LOADINGS in query.varm and _keys.LOADINGS in reference.varm:
         same = _same_loadings(query, reference)
-    elif _keys.LOADINGS in reference.varm and ours is not None:
+    elif ours is not None:
         same = False
     else:
-        same = True  # neither has names to compare: features are matched by number
+        same = True
+        if _keys.LOADINGS in reference.varm:
+            msg = (
+                f"modality {modality!r} has no .varm[{_keys.LOADINGS!r}], so its components are matched to the "
+                "reference's by number; make sure that they were projected with the reference's loadings"
+            )
+            warnings.warn(msg, UserWarning, stacklevel=4)
     if not same:
         msg = (
             f".obsm[{_keys.X_PCA!r}] of modality {modality!r} was computed with other loadings than the reference's, "

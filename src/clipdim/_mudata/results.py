@@ -53,6 +53,24 @@ def read_fit(mdata: MuData, key: str = _keys.KEY) -> _keys.Fit:
     return fit  # type: ignore[return-value]
 
 
+def refuse_other_fit(mdata: MuData, fit: _keys.Fit, key: str) -> None:
+    """Refuse a MuData that holds a fit of its own, which embeddings by another one would not belong to."""
+    own = mdata.uns.get(key)
+    if own is None or own is fit:
+        return
+    theirs = own.get("encoders", {}) if isinstance(own, Mapping) else {}
+    same = theirs.keys() == fit["encoders"].keys() and all(
+        np.array_equal(theirs[name]["layers.0.weight"], arrays["layers.0.weight"])
+        for name, arrays in fit["encoders"].items()
+    )
+    if not same:
+        msg = (
+            f"mdata.uns[{key!r}] holds another fit than the reference's, to which the new embedding would not belong; "
+            f"del mdata.uns[{key!r}], or fit the reference under another key_added"
+        )
+        raise ValueError(msg)
+
+
 def paired_embeddings(mdata: MuData, key: str = _keys.KEY) -> Embeddings:
     """Embeddings of a fitted MuData, every one in the order of ``mdata.obs_names``."""
     modalities = [str(name) for name in read_fit(mdata, key)["params"]["modalities"]]

@@ -54,8 +54,8 @@ def embed(
     KeyError
         If the reference holds no fit of that name, or a representation is missing.
     ValueError
-        If no modality is shared with the reference, features cannot be matched, or the fit was written by a newer
-        version. ``mdata`` is unchanged then.
+        If no modality is shared with the reference, features cannot be matched, the MuData holds another fit of that
+        name, or the reference's was written by a newer version. ``mdata`` is unchanged then.
 
     References
     ----------
@@ -83,6 +83,7 @@ def embed(
     if not names:
         msg = f"the MuData has the modalities {list(mdata.mod)}, the reference was fitted on {list(arrays)}; rename one"
         raise ValueError(msg)
+    _mudata.refuse_other_fit(mdata, fit, key)
     model = ContrastiveModel.from_arrays(arrays, Recipe(**fit["params"]["recipe"])).to(resolve_device(device))
     embeddings, norms = {}, {}
     for name in names:
