@@ -9,6 +9,7 @@ import matplotlib as mpl
 import matplotlib.pyplot as plt
 import pandas as pd
 import scanpy as sc
+import seaborn as sns
 from mudata import MuData
 
 import clipdim
@@ -55,10 +56,12 @@ def measure(mdata: MuData, label_keys: list[str]) -> dict[str, str]:
 
 def overview(mdata: MuData, label_key: str, path: Path) -> Path:
     """Save one figure with the UMAP, the similarities and the intrinsic dimension."""
-    sc.pp.neighbors(mdata, use_rep="X_clipdim")
+    # the exact search: scanpy 1.11 fails with the sparse arrays of pynndescent 0.7
+    sc.pp.neighbors(mdata, use_rep="X_clipdim", transformer="sklearn")
     sc.tl.umap(mdata)
     figure, axes = plt.subplots(1, 3, figsize=(16, 4.5), layout="constrained", width_ratios=[1.2, 1, 1])
-    sc.pl.umap(mdata, color=label_key, ax=axes[0], show=False, frameon=False, title="UMAP of the joint embedding")
+    title, colours = "UMAP of the joint embedding", sns.color_palette("colorblind").as_hex()
+    sc.pl.umap(mdata, color=label_key, palette=colours, ax=axes[0], show=False, frameon=False, title=title)
     clipdim.pl.similarity(mdata, ax=axes[1])
     clipdim.pl.intrinsic_dimension(mdata, ax=axes[2])
     figure.savefig(path, dpi=150)

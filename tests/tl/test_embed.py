@@ -231,3 +231,25 @@ def test_on_the_gpu(query, reference):
     embed(query, reference, device="cuda")
     for name in query.mod:
         np.testing.assert_allclose(query[name].obsm["X_clipdim"], reference[name].obsm["X_clipdim"], atol=1e-3)
+
+
+def test_query_with_another_fit(query, reference, unchanged):
+    fit(query, 6, max_epochs=1, random_state=1, progress=False, device="cpu")
+    with unchanged(query), pytest.raises(ValueError, match="another fit.*del mdata.uns"):
+        embed(query, reference)
+    del query.uns["clipdim"]
+    embed(query, reference)
+    assert_own_coordinates(query, reference)
+
+
+def test_part_of_the_reference(reference):
+    part = reference[reference.obs_names[:50]].copy()
+    embed(part, reference)
+    assert_own_coordinates(part, reference)
+
+
+def test_components_without_loadings(query, reference):
+    del query["prot"].varm["PCs"]
+    with pytest.warns(UserWarning, match="by number"):
+        embed(query, reference)
+    assert_own_coordinates(query, reference)

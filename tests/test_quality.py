@@ -1,0 +1,41 @@
+"""The figures that the default recipe must reach on real data, the mean over the seeds 0, 1 and 2."""
+
+import importlib.util
+from pathlib import Path
+
+import pytest
+
+BOUNDS = {
+    "pbmc10k": {
+        "15-NN, level 1": 0.995,
+        "top 0.5 %, RNA to protein": 0.13,
+        "FOSCTTM": 0.048,
+    },
+    "pbmc10k, 800 training cells": {"15-NN, level 1": 0.98, "top 0.5 %, RNA to protein": 0.10, "FOSCTTM": 0.06},
+    "bmcite": {
+        "15-NN, level 1": 0.988,
+        "15-NN, level 2": 0.935,
+        "top 0.5 %, RNA to protein": 0.30,
+        "FOSCTTM": 0.029,
+    },
+}
+
+
+@pytest.fixture(scope="module")
+def benchmark_quality():
+    path = Path(__file__).parents[1] / "benchmarks" / "quality.py"
+    spec = importlib.util.spec_from_file_location("quality", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("dataset", BOUNDS)
+def test_held_out_quality(benchmark_quality, data_dir, dataset):
+    measured = benchmark_quality.table([dataset], [0, 1, 2], "default").loc[dataset]
+    for measure, bound in BOUNDS[dataset].items():
+        if measure == "FOSCTTM":
+            assert measured[measure] <= bound, measure
+        else:
+            assert measured[measure] >= bound, measure
