@@ -235,7 +235,7 @@ def test_on_the_gpu(query, reference):
 
 def test_query_with_another_fit(query, reference, unchanged):
     fit(query, 6, max_epochs=1, random_state=1, progress=False, device="cpu")
-    with unchanged(query), pytest.raises(ValueError, match="another fit.*del mdata.uns"):
+    with unchanged(query), pytest.raises(ValueError, match=r"another fit.*del mdata.uns"):
         embed(query, reference)
     del query.uns["clipdim"]
     embed(query, reference)
