@@ -146,3 +146,39 @@ def test_views_and_wrong_types(adata, hand_made_fit):
     adata.obsm["X_flat"][3, 2] = np.nan
     with pytest.raises(ValueError, match="NaN or infinity in 1 of 400 rows"):
         intrinsic_dimension(adata, use_rep="X_flat")
+
+
+@pytest.mark.parametrize("dtype", ["Int64", "string", "boolean"])
+def test_cells_without_a_group_in_a_nullable_column_are_left_out(adata, dtype):
+    groups = {"Int64": [10, 9, None], "string": ["b", "a", None], "boolean": [True, False, None]}[dtype]
+    adata.obs["group"] = pd.array(groups * 133 + groups[:1], dtype=dtype)
+    table = intrinsic_dimension(adata, use_rep="X_flat", groupby="group")
+    assert table["group"].tolist() == {"Int64": ["9", "10"], "string": ["a", "b"], "boolean": ["False", "True"]}[dtype]
+    assert table["n_cells"].tolist() == [133, 134]
+
+
+@pytest.mark.parametrize("groups", [[1, "b"], pd.to_datetime(["2020-01-01", "2020-01-02"])])
+def test_groups_of_any_type(adata, groups):
+    adata.obs["group"] = pd.Series(list(groups) * 200, index=adata.obs_names)
+    assert intrinsic_dimension(adata, use_rep="X_flat", groupby="group")["n_cells"].tolist() == [200, 200]
+
+
+def test_no_cell_with_a_group(adata):
+    adata.obs["group"] = np.nan
+    with pytest.raises(ValueError, match=r"groupby='group' is missing for all 400 cells"):
+        intrinsic_dimension(adata, use_rep="X_flat", groupby="group")
+
+
+def test_a_column_of_the_user_is_not_overwritten(adata):
+    with pytest.raises(ValueError, match=r"\.obs\['donor'\] exists and would be lost; pass another key_added"):
+        intrinsic_dimension(adata, use_rep="X_flat", key_added="donor")
+    for _ in range(2):  # its own result may be replaced
+        intrinsic_dimension(adata, use_rep="X_flat", key_added="dimension")
+    assert adata.obs["dimension"].notna().all()
+
+
+def test_too_few_held_out_cells_name_the_others(adata):
+    adata.obsm["X_clipdim"] = adata.obsm["X_flat"]
+    adata.obs["clipdim_split"] = ["held-out"] * 8 + ["train"] * 392
+    with pytest.raises(ValueError, match=r"8 distinct points .* or cells='all' \(these are the held-out cells"):
+        intrinsic_dimension(adata)

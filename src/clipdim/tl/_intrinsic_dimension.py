@@ -92,7 +92,8 @@ def intrinsic_dimension(
         If the representation or the column is missing.
     ValueError
         If `data` is a view, an argument is not one of those accepted, the representation is not finite, no such cells
-        exist, or there are too few distinct cells and no groups.
+        exist, a column named `key_added` would be lost, every cell lacks a group, or there are too few distinct cells
+        and no groups.
 
     Warns
     -----
@@ -120,7 +121,7 @@ def intrinsic_dimension(
     used_cells, wanted = _wanted_cells(data, use_rep, cells)
     groups = _groups(data, groupby)
     if key_added is not None:
-        _check_writable(data, key_added)
+        _check_writable(data, key_added, [source.owner for source in sources])
     rows: list[dict[str, Any]] = []
     local = {source.name: np.full(source.owner.n_obs, np.nan) for source in sources}
     for source in sources:
@@ -136,8 +137,11 @@ def intrinsic_dimension(
                     random_state=random_state,
                 )
             except TooFewPointsError as error:
-                if groupby is None:
+                if groupby is None and used_cells == "all":
                     raise
+                if groupby is None:
+                    msg = f"{error}, or cells='all' (these are the {used_cells} cells of {source.name!r})"
+                    raise TooFewPointsError(msg) from error
                 msg = f"group {group!r} of {groupby!r} has no estimate for {source.name!r}: {error}"
                 warnings.warn(msg, UserWarning, stacklevel=2)
                 nan = float("nan")
@@ -215,15 +219,22 @@ def _groups(data: MuData | AnnData, groupby: str | None) -> dict[str, np.ndarray
     else:
         msg = f"no column {groupby!r} in .obs, which has {list(data.obs.columns)}"
         raise KeyError(msg)
-    names = column.cat.categories if isinstance(column.dtype, pd.CategoricalDtype) else np.unique(column.dropna())
-    values = column.astype(object).to_numpy()
-    return {str(name): members for name in names if (members := values == name).any()}
+    column = column.astype("category").cat.remove_unused_categories()
+    codes = column.cat.codes.to_numpy()
+    if not len(column.cat.categories):
+        msg = f"groupby={groupby!r} is missing for all {len(column)} cells; choose a column with groups"
+        raise ValueError(msg)
+    return {str(name): codes == code for code, name in enumerate(column.cat.categories)}
 
 
-def _check_writable(data: MuData | AnnData, key_added: str) -> None:
+def _check_writable(data: MuData | AnnData, key_added: str, owners: list[MuData | AnnData]) -> None:
     if data.is_view:
         msg = "the data is a view of another object and cannot be written to; call data = data.copy() first"
         raise ValueError(msg)
     if isinstance(data.uns.get(key_added), Mapping):
         msg = f".uns[{key_added!r}] is taken, perhaps by a fit; pass another key_added, as 'intrinsic_dimension'"
+        raise ValueError(msg)
+    # an earlier result of this function, which left its table too, may be replaced, but not the user's column
+    if key_added not in data.uns and any(key_added in owner.obs for owner in owners):
+        msg = f".obs[{key_added!r}] exists and would be lost; pass another key_added, as 'intrinsic_dimension'"
         raise ValueError(msg)
