@@ -68,7 +68,10 @@ def test_tables_lie_beside_the_fit(fitted):
 
 
 def test_no_fit(fitted):
-    with pytest.raises(KeyError, match=r"no fit in mdata.uns\['other'\] \(there are fits named \['clipdim'\]\); run"):
+    with pytest.raises(
+        KeyError,
+        match=r"no fit in mdata.uns\['other'\] \(there are fits named \['clipdim'\]: pass key='clipdim'\); run",
+    ):
         read_fit(fitted, "other")
     fitted.uns["clipdim"] = "something else"
     with pytest.raises(KeyError, match=r"no fit in mdata.uns\['clipdim'\] \(there is none under another name"):
@@ -100,3 +103,8 @@ def test_update_keeps_the_results(fitted):
     fitted.update()
     pd.testing.assert_frame_equal(table(fitted), before)
     assert read_fit(fitted)["version"] == clipdim.__version__
+
+
+def test_not_a_mudata(fitted):
+    with pytest.raises(TypeError, match="expected a MuData after clipdim.tl.fit, got AnnData"):
+        read_fit(fitted["rna"], "clipdim")

@@ -91,3 +91,8 @@ def test_bad_input(pair, change, message):
 def test_no_cells():
     with pytest.raises(ValueError, match="one shape"):
         ranks(np.ones((0, 2)), np.ones((0, 2)))
+
+
+def test_k_must_be_several_numbers(pair):
+    with pytest.raises(ValueError, match=r"k=5 must hold integers of at least 1, for instance \(1, 10, 50\)"):
+        match_scores(*pair, k=5)

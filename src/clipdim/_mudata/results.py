@@ -30,10 +30,14 @@ class Embeddings:
 
 def read_fit(mdata: MuData, key: str = _keys.KEY) -> _keys.Fit:
     """Return ``mdata.uns[key]`` if a fit that this version understands lies there."""
+    if not isinstance(mdata, MuData):
+        msg = f"expected a MuData after clipdim.tl.fit, got {type(mdata).__name__}"
+        raise TypeError(msg)
     fit = mdata.uns.get(key)
     if not isinstance(fit, Mapping) or "encoders" not in fit or "version" not in fit:
         fitted = [name for name, value in mdata.uns.items() if isinstance(value, Mapping) and "encoders" in value]
-        found = f"there are fits named {fitted}" if fitted else "there is none under another name either"
+        mend = f"pass key={fitted[0]!r}" if fitted else "there is none under another name either"
+        found = f"there are fits named {fitted}: {mend}" if fitted else mend
         msg = f"no fit in mdata.uns[{key!r}] ({found}); run clipdim.tl.fit(mdata, key_added={key!r})"
         raise KeyError(msg)
     try:

@@ -1,6 +1,6 @@
 """How well one embedding finds the same cell in another."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -116,8 +116,7 @@ def match_scores(u: ArrayLike, v: ArrayLike, *, alpha: float = 0.005, k: Sequenc
     if not 0 < alpha <= 1:
         msg = f"alpha={alpha!r} must be above 0 and at most 1, for instance 0.005"
         raise ValueError(msg)
-    wrong = [number for number in k if not isinstance(number, int | np.integer) or number < 1]
-    if wrong:
+    if not isinstance(k, Iterable) or any(not isinstance(number, int | np.integer) or number < 1 for number in k):
         msg = f"k={k!r} must hold integers of at least 1, for instance (1, 10, 50)"
         raise ValueError(msg)
     rank = ranks(u, v)
