@@ -86,7 +86,7 @@ def fit(
     None, or the copy. Written are, with ``key`` for ``key_added``:
 
     ``mdata.obsm["X_{key}"]`` : float32 (cells x out_dim)
-        Joint embedding, the mean over the modalities that a cell has.
+        Joint embedding, the mean over the modalities that a cell has; NaN for cells that have none of ``modalities``.
     ``mdata[mod].obsm["X_{key}"]`` : float32 (cells x out_dim)
         Embedding of each modality. The inner product of two of them is their similarity.
     ``mdata[mod].obs["{key}_norm"]`` : float32
