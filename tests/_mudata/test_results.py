@@ -106,5 +106,5 @@ def test_update_keeps_the_results(fitted):
 
 
 def test_not_a_mudata(fitted):
-    with pytest.raises(TypeError, match="expected a MuData after clipdim.tl.fit, got AnnData"):
+    with pytest.raises(TypeError, match=r"expected a MuData after clipdim\.tl\.fit, got AnnData"):
         read_fit(fitted["rna"], "clipdim")
