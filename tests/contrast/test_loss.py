@@ -3,8 +3,24 @@ import math
 import numpy as np
 import pytest
 import torch
+from torch.nn import functional
 
-from clipdim.contrast import info_nce
+from clipdim.contrast import info_nce, loss
+from clipdim.contrast.loss import info_nce_plain
+
+
+@pytest.fixture(autouse=True, params=["whole matrix", "tiles"])
+def algorithm(request, monkeypatch):
+    """Run each test by both algorithms, and with tiles that do not divide the batches."""
+    monkeypatch.setattr(loss, "PLAIN_PAIRS", 10**6 if request.param == "whole matrix" else 0)
+    monkeypatch.setattr(loss.tiles, "CPU_TILE", (4, 5))
+    return request.param
+
+
+@pytest.fixture
+def tiles(algorithm):
+    if algorithm != "tiles":
+        pytest.skip("of the tiles only")
 
 
 def naive_info_nce(u, v, temperature):
@@ -109,3 +125,135 @@ def test_draws_no_random_numbers():
     info_nce(unit_rows(8, 3), unit_rows(8, 3), 0.1)
     assert torch.equal(torch.get_rng_state(), before[0])
     np.testing.assert_array_equal(np.random.get_state()[1], before[1])
+
+
+def gradients(function, u, v, temperature, dtype, **kwargs):
+    """Loss and gradients of u, v and the temperature, as float64."""
+    u, v = (x.detach().to(dtype).requires_grad_() for x in (u, v))
+    # rounded to float32 first: all algorithms must see the same temperature
+    temperature = torch.tensor(temperature, dtype=torch.float32).to(dtype).requires_grad_()
+    value = function(u, v, temperature, **kwargs)
+    value.backward()
+    return [x.double() for x in (value.detach(), u.grad, v.grad, temperature.grad)]
+
+
+def embeddings(kind, n=700, d=16):
+    u, other = unit_rows(n, d).float(), unit_rows(n, d, seed=1).float()
+    close = functional.normalize(u + other / 2, dim=1)
+    first = torch.eye(d)[0]
+    cone = functional.normalize(first + other / 10, dim=1)
+    long = torch.ones(n, 1).index_fill(0, torch.tensor([5]), 1_000.0)
+    return {
+        "unrelated": (u, other),
+        "close": (u, close),
+        "opposite pairs": (u, -u),
+        "orthogonal pairs": (u, functional.normalize(other - (other * u).sum(dim=1, keepdim=True) * u, dim=1)),
+        "all opposite to all": (cone, cone - 2 * cone[:, :1] * first),
+        "a row opposite to all": (torch.cat([-cone[:1], cone[1:]]), cone),
+        "a long row": (u * long, close),
+        "a long pair": (u * long, close * long),
+        "a zero row": (u.index_fill(0, torch.tensor([5]), 0.0), close),
+        "lengths": (u * (1 + 2 * other[:, :1].abs()), close * (1 + u[:, :1].abs())),
+    }[kind]
+
+
+KINDS = ["unrelated", "close", "opposite pairs", "orthogonal pairs", "all opposite to all", "a row opposite to all"]
+KINDS += ["a long row", "a long pair", "a zero row", "lengths"]
+
+
+@pytest.mark.parametrize("grouped", [False, True])
+@pytest.mark.parametrize("temperature", [1.0, 0.05, 0.01, 1e-3, 1e-4])
+@pytest.mark.parametrize("kind", KINDS)
+def test_tiles_equal_the_whole_matrix_in_float64(tiles, monkeypatch, kind, temperature, grouped):
+    monkeypatch.setattr(loss.tiles, "CPU_TILE", (96, 200))
+    u, v = embeddings(kind)
+    # among them groups of one pair
+    groups = torch.arange(len(u)).remainder(7).index_fill(0, torch.tensor([3, 40]), 9) if grouped else None
+    if grouped:
+        groups[5] = -1
+    expected = gradients(info_nce_plain, u, v, temperature, torch.float64, groups=groups)
+    for dtype in (torch.float32, torch.float64):
+        for actual, oracle in zip(gradients(info_nce, u, v, temperature, dtype, groups=groups), expected, strict=True):
+            # the oracle itself is rounded: it is 0 or noise where all pairs are told apart
+            assert (actual - oracle).norm() <= 1e-5 * oracle.norm() + 1e-11 / temperature
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_tiles_keep_the_digits_of_a_loss_near_zero(tiles, dtype):
+    # two orthogonal pairs: log(1 + exp(-1/t)), below what float32 can hold beside 1
+    temperature = torch.tensor(1 / 32, dtype=dtype, requires_grad=True)
+    u = torch.eye(2, dtype=dtype).requires_grad_()
+    value = info_nce(u, torch.eye(2, dtype=dtype), temperature)
+    value.backward()
+    assert value.item() == pytest.approx(math.exp(-32), rel=1e-5)
+    assert temperature.grad.item() == pytest.approx(32**2 * math.exp(-32), rel=1e-5)
+    assert u.grad[0].tolist() == pytest.approx([-32 * math.exp(-32), 32 * math.exp(-32)], rel=1e-5)
+
+
+@pytest.mark.parametrize("temperature", [0.4, 1e-3])
+@pytest.mark.parametrize("groups", [None, torch.tensor([0, 1, 0, 1, 2, 0, 1])])
+def test_gradients_with_a_row_out_of_range(groups, temperature):
+    u, v = (unit_rows(7, 3, seed=seed) for seed in (0, 1))
+    u[2] *= 100
+    temperature = torch.tensor(temperature, dtype=torch.float64)
+    args = tuple(x.requires_grad_() for x in (u, v, temperature))
+    value = info_nce(*args, groups=groups)
+    expected = info_nce_plain(*args, groups=groups)
+    for a, b in zip(torch.autograd.grad(value, args), torch.autograd.grad(expected, args), strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-9, atol=1e-9 * b.abs().max().item())
+
+
+def test_pairs_of_three_modalities():
+    x = [unit_rows(9, 3, seed=seed).requires_grad_() for seed in range(3)]
+    temperature = torch.tensor(0.3, dtype=torch.float64, requires_grad=True)
+
+    def total(function):
+        return sum(function(x[i], x[j], temperature) for i, j in ((0, 1), (0, 2), (1, 2)))
+
+    actual = torch.autograd.grad(total(info_nce), (*x, temperature))
+    torch.testing.assert_close(actual, torch.autograd.grad(total(info_nce_plain), (*x, temperature)))
+
+
+def test_gradient_of_one_side_only():
+    u, v = unit_rows(9, 3).requires_grad_(), unit_rows(9, 3, seed=1)
+    (3 * info_nce(u, v, 0.3)).backward()
+    expected = torch.autograd.grad(3 * info_nce_plain(u, v, 0.3), u)[0]
+    torch.testing.assert_close(u.grad, expected, rtol=1e-6, atol=1e-7)
+
+
+def test_autocast_computes_in_float32():
+    u, v = (unit_rows(64, 8, seed=seed).float().requires_grad_() for seed in (0, 1))
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        value = info_nce(u, v, 0.05)
+    expected = info_nce(u, v, 0.05)
+    assert value.dtype == torch.float32
+    assert torch.equal(value, expected)
+    assert all(map(torch.equal, torch.autograd.grad(value, (u, v)), torch.autograd.grad(expected, (u, v))))
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_half_precision_is_computed_in_float32(dtype):
+    u, v = (unit_rows(64, 8, seed=seed).to(dtype).requires_grad_() for seed in (0, 1))
+    value = info_nce(u, v, 0.05)
+    value.backward()
+    assert value.dtype == torch.float32
+    assert u.grad.dtype == dtype
+    assert value.item() == pytest.approx(info_nce_plain(u.double(), v.double(), 0.05).item(), rel=1e-6)
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_what_is_not_finite_shows(value):
+    u, v = unit_rows(9, 3), unit_rows(9, 3, seed=1)
+    u[3, 1] = value
+    assert not math.isfinite(info_nce(u, v, 0.1).item())
+
+
+def test_order_of_the_groups_does_not_matter(tiles):
+    u, v = unit_rows(30, 3), unit_rows(30, 3, seed=1)
+    groups = torch.arange(30) % 4
+    shuffled = torch.randperm(30, generator=torch.Generator().manual_seed(0))
+    expected = gradients(info_nce, u, v, 0.1, torch.float64, groups=groups)
+    value, grad_u, grad_v, _ = gradients(
+        info_nce, u[shuffled], v[shuffled], 0.1, torch.float64, groups=groups[shuffled]
+    )
+    torch.testing.assert_close([value, grad_u, grad_v], [expected[0], expected[1][shuffled], expected[2][shuffled]])
