@@ -16,7 +16,7 @@ help: ## list the targets
 	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("clipdim needs Python 3.11 or newer, this is " \
 		+ sys.version.split()[0] + "; name another one: make PYTHON=python3.12 ...")'
 	$(PYTHON) -m venv .venv
-	@# torch first and by itself: the pinned build is the one for the CPU
+	@# torch first and by itself, so that nothing else chooses its version
 	$(PIP) "$$(grep '^torch==' constraints.txt)"
 	$(PIP) --editable .
 	@touch $@

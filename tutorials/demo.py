@@ -56,7 +56,7 @@ def measure(mdata: MuData, label_keys: list[str]) -> dict[str, str]:
 
 def overview(mdata: MuData, label_key: str, path: Path) -> Path:
     """Save one figure with the UMAP, the similarities and the intrinsic dimension."""
-    # the exact search: scanpy 1.11 fails with the sparse arrays of pynndescent 0.7
+    # the exact search: the approximate one compiles itself for a minute when first used
     sc.pp.neighbors(mdata, use_rep="X_clipdim", transformer="sklearn")
     sc.tl.umap(mdata)
     figure, axes = plt.subplots(1, 3, figsize=(16, 4.5), layout="constrained", width_ratios=[1.2, 1, 1])

@@ -18,6 +18,9 @@ TRAIN = "train"
 HELD_OUT = "held-out"
 NORM_SET = "norm set"
 
+# the joint embedding among the results by modality
+JOINT = "joint"
+
 # spelled as in the modality names that scanpy, muon and scvi-tools users give
 RNA_NAMES = ("rna", "gex", "RNA", "GEX")
 PROTEIN_NAMES = ("prot", "protein", "adt", "PROT", "protein_expression", "ADT")
@@ -39,7 +42,7 @@ def norm(key: str = KEY) -> str:
 
 
 class Dimension(TypedDict):
-    """One entry of ``.uns[key]["intrinsic_dimension"]``, which has one for each modality and one named ``joint``."""
+    """One entry of ``.uns[key]["intrinsic_dimension"]``, which has one for each modality and one named ``"joint"``."""
 
     estimate: float
     low: float

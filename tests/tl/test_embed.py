@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 from anndata import AnnData
 
-from clipdim.tl import embed, fit
+from clipdim.tl import embed, fit, match
 
 
 @pytest.fixture(params=["cosine", "inner"])
@@ -253,3 +253,9 @@ def test_components_without_loadings(query, reference):
     with pytest.warns(UserWarning, match="by number"):
         embed(query, reference)
     assert_own_coordinates(query, reference)
+
+
+def test_measures_of_a_query_name_the_fitted_mudata(query, reference):
+    embed(query, reference)
+    with pytest.raises(KeyError, match=r"the MuData that clipdim\.tl\.fit was called on"):
+        match(query)

@@ -220,3 +220,20 @@ def test_inner_similarity_of_few_cells(make_mdata):
     mdata = make_mdata(12)
     fit(mdata, 3, similarity="inner", holdout=0, progress=False, max_epochs=2)
     assert (mdata.obs["clipdim_split"] == "norm set").sum() == 1
+
+
+def test_modality_with_the_name_of_the_joint_embedding(make_mdata, unchanged):
+    mdata = make_mdata(names=("rna", "joint"))
+    with unchanged(mdata), pytest.raises(ValueError, match="named 'joint'"):
+        fit(mdata, progress=False)
+
+
+def test_one_dimension_of_cosines_warns(make_mdata):
+    with pytest.warns(UserWarning, match="similarity='inner'"):
+        fit(make_mdata(), 1, max_epochs=1, progress=False, device="cpu")
+
+
+def test_cells_with_none_of_the_modalities_warn(make_mdata):
+    mdata = make_mdata(names=("rna", "prot", "atac"), lacking=20)
+    with pytest.warns(UserWarning, match="20 cells have none"):
+        fit(mdata, 4, modalities=["prot", "atac"], max_epochs=1, progress=False, device="cpu")

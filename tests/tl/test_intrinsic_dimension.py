@@ -59,7 +59,7 @@ def test_all_cells_and_representation_of_one_modality(hand_made_fit):
     assert table["representation"].tolist() == ["rna"]
     assert table["cells"].tolist() == ["all"]
     mdata.obs["clipdim_split"] = pd.Categorical(["train"] * 160)
-    assert set(intrinsic_dimension(mdata)["cells"]) == {"all"}
+    assert set(intrinsic_dimension(mdata)["cells"]) == {"train"}
 
 
 @pytest.mark.parametrize("estimator", ["mle", "twonn", "lpca"])
@@ -177,8 +177,9 @@ def test_a_column_of_the_user_is_not_overwritten(adata):
     assert adata.obs["dimension"].notna().all()
 
 
-def test_too_few_held_out_cells_name_the_others(adata):
+def test_too_few_held_out_cells_give_way_to_the_training_cells(adata):
     adata.obsm["X_clipdim"] = adata.obsm["X_flat"]
     adata.obs["clipdim_split"] = ["held-out"] * 8 + ["train"] * 392
+    assert intrinsic_dimension(adata)["cells"].tolist() == ["train"]
     with pytest.raises(ValueError, match=r"8 distinct points .* or cells='all' \(these are the held-out cells"):
-        intrinsic_dimension(adata)
+        intrinsic_dimension(adata, cells="held-out")

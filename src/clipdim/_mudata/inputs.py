@@ -1,5 +1,6 @@
 """What a fit reads: the representations of paired cells, their batches, and which of them are held out."""
 
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -55,7 +56,17 @@ def read_inputs(
     """Read and check all that a fit needs; ``norm_fraction`` is a share of the cells that are not held out."""
     names = modality_names(mdata, modalities, at_least=2)
     reps = resolve_use_rep(mdata, names, use_rep)
+    if _keys.JOINT in names:
+        msg = f"a modality is named {_keys.JOINT!r}, which results use for the joint embedding; give it another name"
+        raise ValueError(msg)
     rows = pair(mdata, names)
+    n_absent = int((rows < 0).all(axis=1).sum())
+    if n_absent:
+        msg = (
+            f"{n_absent} cells have none of the modalities {names} and get an embedding of NaN; leave them out with "
+            f"mdata = mdata[mdata[{names[0]!r}].obs_names].copy()"
+        )
+        warnings.warn(msg, UserWarning, stacklevel=3)
     paired = np.flatnonzero((rows >= 0).all(axis=1))
     if len(paired) == 0:
         examples = {name: mdata[name].obs_names[:2].tolist() for name in names}

@@ -34,6 +34,12 @@ def read_fit(mdata: MuData, key: str = _keys.KEY) -> _keys.Fit:
         msg = f"expected a MuData after clipdim.tl.fit, got {type(mdata).__name__}"
         raise TypeError(msg)
     fit = mdata.uns.get(key)
+    if fit is None and _keys.embedding(key) in mdata.obsm:
+        msg = (
+            f"mdata.obsm[{_keys.embedding(key)!r}] came from the encoders of another MuData (clipdim.tl.embed); "
+            f"there is no fit in mdata.uns[{key!r}]; call this on the MuData that clipdim.tl.fit was called on"
+        )
+        raise KeyError(msg)
     if not isinstance(fit, Mapping) or "encoders" not in fit or "version" not in fit:
         fitted = [name for name, value in mdata.uns.items() if isinstance(value, Mapping) and "encoders" in value]
         mend = f"pass key={fitted[0]!r}" if fitted else "there is none under another name either"

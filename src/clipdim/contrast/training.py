@@ -141,8 +141,7 @@ def _check_finite(epoch: Epoch, last: float, model: ContrastiveModel, inputs: Ma
             f"an input of modality {name!r} lies {extremes[name]:.3g} spreads from the mean; remove outliers or rescale"
         )
     else:
-        cause = (
-            f"the learning rate {model.recipe.lr:g} is too large; pass a smaller lr, such as {model.recipe.lr / 10:g}"
-        )
+        smaller = min(model.recipe.lr / 10, 4e-3)
+        cause = f"the learning rate {model.recipe.lr:g} is too large; pass a smaller lr, such as {smaller:g}"
     msg = f"the {', the '.join(lost)} in epoch {epoch.index}; likely cause: {cause}"
     raise FloatingPointError(msg)

@@ -81,7 +81,8 @@ def embed(
     arrays = fit["encoders"]
     names = [name for name in mdata.mod if name in arrays]
     if not names:
-        msg = f"the MuData has the modalities {list(mdata.mod)}, the reference was fitted on {list(arrays)}; rename one"
+        msg = f"the MuData has the modalities {list(mdata.mod)}, the reference was fitted on {list(arrays)}; "
+        msg += f"rename them: mudata.MuData({{{next(iter(arrays))!r}: mdata[{next(iter(mdata.mod))!r}], ...}})"
         raise ValueError(msg)
     _mudata.refuse_other_fit(mdata, fit, key)
     model = ContrastiveModel.from_arrays(arrays, Recipe(**fit["params"]["recipe"])).to(resolve_device(device))

@@ -128,6 +128,9 @@ def fit(
     check_arguments(out_dim=out_dim, holdout=holdout, random_state=random_state, key_added=key_added)
     random_state = int(random_state)  # torch refuses numpy integers
     settings = choose_settings(recipe, similarity=similarity, max_epochs=max_epochs, batch_size=batch_size, lr=lr)
+    if out_dim == 1 and settings.similarity == "cosine":
+        msg = "with out_dim=1 and cosine similarity cells lie at 1 or -1; pass a larger out_dim or similarity='inner'"
+        warnings.warn(msg, UserWarning, stacklevel=2)
     torch_device = resolve_device(device)
     data = _mudata.read_inputs(
         mdata,
@@ -152,7 +155,7 @@ def fit(
     measured = data.held_out if len(data.held_out) >= MIN_CELLS else data.train
     cells = _keys.TRAIN if measured is data.train else _keys.HELD_OUT
     points = {name: embeddings[name][data.rows[measured, column]] for column, name in enumerate(embeddings)}
-    points["joint"] = np.mean(list(points.values()), axis=0)
+    points[_keys.JOINT] = np.mean(list(points.values()), axis=0)
     result: _keys.Fit = {
         "params": {
             "out_dim": int(out_dim),

@@ -65,8 +65,8 @@ def intrinsic_dimension(
         Column of `.obs` (for a MuData also of the modalities'): one estimate for each group, with neighbours from
         within the group. Cells without a group are left out.
     cells
-        Which cells: `"held-out"`, `"train"`, `"all"`, or `"auto"`: the held-out ones where the representation is
-        clipdim's and some were held out, else all.
+        Which cells: `"held-out"`, `"train"`, `"all"`, or `"auto"`: where the representation is clipdim's the
+        held-out ones, or the training cells where those are too few; else all.
     n_anchors
         Estimate around so many random cells only, with neighbours from all of them: faster, with a wider interval.
     key_added
@@ -118,7 +118,7 @@ def intrinsic_dimension(
     if cells not in _CELLS:
         msg = f"cells={cells!r} is not known; choose one of {', '.join(_CELLS)}"
         raise ValueError(msg)
-    used_cells, wanted = _wanted_cells(data, use_rep, cells)
+    used_cells, wanted = _wanted_cells(data, use_rep, cells, n_neighbors)
     groups = _groups(data, groupby)
     if key_added is not None:
         _check_writable(data, key_added, [source.owner for source in sources])
@@ -197,11 +197,13 @@ def _sources(data: MuData | AnnData, use_rep: str) -> list[_Source]:
     return found
 
 
-def _wanted_cells(data: MuData | AnnData, use_rep: str, cells: str) -> tuple[str, np.ndarray]:
+def _wanted_cells(data: MuData | AnnData, use_rep: str, cells: str, n_neighbors: int) -> tuple[str, np.ndarray]:
     column = _keys.split(use_rep.removeprefix("X_"))
     split = data.obs[column].astype(object).to_numpy() if column in data.obs else np.full(data.n_obs, None)
     if cells == "auto":
-        cells = _keys.HELD_OUT if (split == _keys.HELD_OUT).any() else "all"
+        # as in tl.fit: too few held-out cells give way to the training cells
+        usable = [name for name in (_keys.HELD_OUT, _keys.TRAIN) if (split == name).sum() > n_neighbors + 1]
+        cells = usable[0] if usable else "all"
     wanted = np.ones(data.n_obs, dtype=bool) if cells == "all" else split == cells
     if not wanted.any():
         msg = f"no {cells} cells: .obs[{column!r}] has none; pass cells='all'"
