@@ -7,10 +7,10 @@ import torch
 from numpy.typing import ArrayLike
 
 from clipdim import _keys, dimension
-from clipdim.contrast import ContrastiveModel
+from clipdim.contrast import ContrastiveModel, info_nce
 
 MAX_CELLS = 5_000
-N_ANCHORS = 500
+N_ANCHORS = 300
 N_FINAL_ANCHORS = 10_000
 NEIGHBORS = 20
 MIN_CELLS = NEIGHBORS + 2
@@ -21,7 +21,7 @@ class Monitor:
     Measures of an epoch on held-out cells, at most 5,000 of them.
 
     The held-out loss is the training loss on minibatches of the same size, so the two can be compared, unless fewer
-    cells than that are held out. The intrinsic dimension is taken around 500 of the cells.
+    cells than that are held out. The intrinsic dimension is taken around 300 of the cells.
     """
 
     def __init__(self, model: ContrastiveModel, inputs: dict[str, torch.Tensor], groups: torch.Tensor | None) -> None:
@@ -38,7 +38,6 @@ class Monitor:
         n_cells = len(self.inputs[names[0]])
         if n_cells < 2:
             return measures
-        measures["held_out_loss"] = self._loss(n_cells)
         embeddings = []
         for name, x in self.inputs.items():
             outputs = self.model.encoders[name](x)
@@ -46,21 +45,19 @@ class Monitor:
             measures[f"norm_spread_{name}"] = (norms.std(correction=0) / norms.mean()).item()
             embeddings.append(self.model.normalize(outputs, norms.mean()))
             measures[f"intrinsic_dimension_{name}"] = _mle(embeddings[-1].cpu().numpy())
+        measures["held_out_loss"] = self._loss(embeddings)
         moments = torch.tensor([_similarity_moments(u, v) for u, v in combinations(embeddings, 2)])
         return measures | dict(zip(columns, moments.mean(dim=0).tolist(), strict=True))
 
-    def _loss(self, n_cells: int) -> float:
+    def _loss(self, embeddings: list[torch.Tensor]) -> float:
+        n_cells, temperature = len(embeddings[0]), self.model.temperature()
         size = min(self.model.recipe.batch_size, n_cells)
         losses = []
         for start in range(0, n_cells - size + 1, size):
             rows = slice(start, start + size)
             groups = None if self.groups is None else self.groups[rows]
-            batch = {name: x[rows] for name, x in self.inputs.items()}
-            losses.append(self.model.loss(batch, groups=groups, norm_inputs=self._norm_inputs()))
+            losses += [info_nce(u[rows], v[rows], temperature, groups=groups) for u, v in combinations(embeddings, 2)]
         return torch.stack(losses).mean().item()
-
-    def _norm_inputs(self) -> dict[str, torch.Tensor] | None:
-        return self.inputs if self.model.recipe.similarity == "inner" else None
 
 
 def _similarity_moments(u: torch.Tensor, v: torch.Tensor) -> list[float]:
