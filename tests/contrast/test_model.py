@@ -56,6 +56,11 @@ def test_loss_of_inner_divides_by_the_mean_norms_with_gradient():
         torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-6)
 
 
+def test_without_a_norm_set_the_norms_are_the_minibatch_s_own():
+    m, x = model(replace(QUIET, similarity="inner")), batch()
+    assert m.loss(x).item() == m.loss(x, norm_inputs=x).item()
+
+
 @pytest.mark.parametrize("similarity", ["cosine", "inner"])
 def test_loss_does_not_see_the_scale_of_an_encoder(similarity):
     m, x, norm_set = model(replace(QUIET, similarity=similarity)), batch(), batch(n=11, seed=1)

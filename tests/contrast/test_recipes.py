@@ -52,17 +52,13 @@ def test_is_frozen():
         ("temperature_rate", [-4.0]),
         ("initial_temperature", [1e-4, 0.0, float("nan")]),
         ("norm_fraction", [-0.1, 1.0]),
+        ("precision", ["float16", None]),
     ],
 )
 def test_settings_out_of_range(name, values):
     for value in values:
         with pytest.raises(ValueError, match=name):
             replace(RECIPES["default"], **{name: value})
-
-
-def test_inner_similarity_needs_a_norm_set():
-    with pytest.raises(ValueError, match="norm_fraction"):
-        Recipe(similarity="inner", norm_fraction=0.0)
 
 
 def test_settings_read_from_a_file():

@@ -43,13 +43,8 @@ def test_slots(make_mdata, similarity, key):
         assert mdata[name].obsm[f"X_{key}"].dtype == mdata.obsm[f"X_{key}"].dtype == np.float32
         assert mdata[name].obs[f"{key}_norm"].dtype == np.float32
     split = mdata.obs[f"{key}_split"]
-    n_norm = 21 if similarity == "inner" else 0  # a tenth of the 208 that are not held out
-    assert split.cat.categories.tolist() == ["train", "held-out", *["norm set"] * bool(n_norm)]
-    assert split.value_counts().to_dict() == {
-        "train": 208 - n_norm,
-        "held-out": 52,
-        **({"norm set": n_norm} if n_norm else {}),
-    }
+    assert split.cat.categories.tolist() == ["train", "held-out"]
+    assert split.value_counts().to_dict() == {"train": 208, "held-out": 52}
     assert split.isna().sum() == 40
     written = mdata.uns[key]
     assert written["version"] == clipdim.__version__
@@ -69,11 +64,11 @@ def test_slots(make_mdata, similarity, key):
     assert all(array.dtype == np.float32 for arrays in written["encoders"].values() for array in arrays.values())
 
 
-@pytest.mark.parametrize("similarity", ["cosine", "inner"])
-def test_norms(make_mdata, similarity):
+@pytest.mark.parametrize(("similarity", "norm_fraction"), [("cosine", 0.0), ("inner", 0.0), ("inner", 0.1)])
+def test_norms(make_mdata, similarity, norm_fraction):
     mdata = make_mdata(lacking=20)
-    fit(mdata, similarity=similarity, **QUICK)
-    counted = cells(mdata, "train" if similarity == "cosine" else "norm set")
+    fit(mdata, recipe=replace(RECIPES["default"], similarity=similarity, norm_fraction=norm_fraction), **QUICK)
+    counted = cells(mdata, "norm set" if norm_fraction else "train")
     for name in ("rna", "prot"):
         relative = mdata[name].obs["clipdim_norm"]
         assert relative[counted].mean() == pytest.approx(1, rel=1e-5)
@@ -437,6 +432,30 @@ def test_progress_bar(make_mdata, capsys):
     out, err = capsys.readouterr()
     assert out == ""
     assert all(part in err for part in ("3/3", "loss=", "temperature=", "<"))
+
+
+@pytest.mark.parametrize("similarity", ["cosine", "inner"])
+def test_bfloat16_is_close_to_float32(make_mdata, similarity):
+    runs = {}
+    for precision in ("float32", "bfloat16"):
+        mdata = make_mdata()
+        fit(mdata, similarity=similarity, recipe=replace(RECIPES["default"], precision=precision), **QUICK)
+        runs[precision] = mdata.obsm["X_clipdim"]
+    difference = np.abs(runs["bfloat16"] - runs["float32"]).max()
+    assert 0 < difference < 0.1
+    assert runs["bfloat16"].dtype == np.float32
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("similarity", ["cosine", "inner"])
+def test_cuda_graph_changes_nothing(make_mdata, similarity):
+    recipe = replace(CLEAN, similarity=similarity, input_noise=0.0)
+    losses = []
+    for graph in (False, True):
+        mdata = make_mdata()
+        fit(mdata, recipe=replace(recipe, cuda_graph=graph), **{**QUICK, "device": "cuda"})
+        losses.append(mdata.uns["clipdim"]["history"]["loss"])
+    np.testing.assert_allclose(losses[0], losses[1], rtol=1e-4)
 
 
 @pytest.mark.gpu

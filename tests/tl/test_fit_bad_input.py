@@ -1,11 +1,14 @@
 """Input that ``tl.fit`` refuses, naming the mend and changing nothing, and unusual input that it accepts."""
 
+from dataclasses import replace
+
 import mudata
 import numpy as np
 import pytest
 from anndata import AnnData
 from scipy import sparse
 
+from clipdim.contrast import RECIPES
 from clipdim.tl import fit
 
 QUICK = {"out_dim": 4, "max_epochs": 2, "progress": False}
@@ -218,7 +221,8 @@ def test_outlier(make_mdata, refuses):
 
 def test_inner_similarity_of_few_cells(make_mdata):
     mdata = make_mdata(12)
-    fit(mdata, 3, similarity="inner", holdout=0, progress=False, max_epochs=2)
+    recipe = replace(RECIPES["default"], similarity="inner", norm_fraction=0.01)
+    fit(mdata, 3, recipe=recipe, holdout=0, progress=False, max_epochs=2)
     assert (mdata.obs["clipdim_split"] == "norm set").sum() == 1
 
 

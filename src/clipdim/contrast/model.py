@@ -1,7 +1,7 @@
 """Encoders of all modalities with one learned temperature."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from itertools import combinations
 
 import numpy as np
@@ -88,19 +88,31 @@ class ContrastiveModel(nn.Module):
         groups: Tensor | None = None,
         norm_inputs: Mapping[str, Tensor] | None = None,
         generator: Generator | None = None,
+        gather: Callable[[Tensor], Tensor] | None = None,
     ) -> Tensor:
         """
         InfoNCE of one minibatch, the mean over the pairs of modalities.
 
-        ``inputs[mod]`` and ``norm_inputs[mod]`` are (cells x features); the norm set is encoded with gradient.
+        ``inputs[mod]`` and ``norm_inputs[mod]`` are (cells x features); the norm set is encoded with gradient. Without
+        one the expected norms are the minibatch's own. ``gather`` collects the rows of all processes.
         """
+
+        def encode(encoder: Encoder, inputs: Tensor) -> Tensor:
+            with torch.autocast(inputs.device.type, torch.bfloat16, enabled=self.recipe.precision == "bfloat16"):
+                outputs = encoder(inputs, generator).float()
+            return outputs if gather is None else gather(outputs)
+
         embeddings = []
         for name, encoder in self.encoders.items():
+            outputs = encode(encoder, inputs[name])
             mean_norm = encoder.mean_norm
-            if norm_inputs is not None:
-                mean_norm = encoder(norm_inputs[name], generator).norm(dim=1).mean()
-            embeddings.append(self.normalize(encoder(inputs[name], generator), mean_norm))
+            if self.recipe.similarity == "inner":
+                measured = outputs if norm_inputs is None else encode(encoder, norm_inputs[name])
+                mean_norm = measured.norm(dim=1).mean()
+            embeddings.append(self.normalize(outputs, mean_norm))
         temperature = self.temperature()
+        if groups is not None and gather is not None:
+            groups = gather(groups)
         losses = [info_nce(u, v, temperature, groups=groups) for u, v in combinations(embeddings, 2)]
         return torch.stack(losses).mean()
 
@@ -109,7 +121,8 @@ class ContrastiveModel(nn.Module):
         """Store the mean norm of each encoder's output over the given cells."""
         for name, encoder in self.encoders.items():
             blocks = inputs[name].split(CELLS_PER_BLOCK)
-            encoder.mean_norm = torch.cat([encoder(block).norm(dim=1) for block in blocks]).mean()
+            device = encoder.mean.device
+            encoder.mean_norm = torch.cat([encoder(block.to(device)).norm(dim=1) for block in blocks]).mean()
 
     @torch.no_grad()
     def embed(self, modality: str, inputs: Tensor) -> tuple[np.ndarray, np.ndarray]:

@@ -1,15 +1,18 @@
 """The training loop: yields after each epoch, knows nothing of progress bars and measures."""
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Generator, Tensor
-from torch.optim import Adam, AdamW, Optimizer
-from torch.optim.lr_scheduler import LRScheduler, OneCycleLR
+from torch.distributed import ProcessGroup
 
+from clipdim.contrast.distributed import average_gradients, fewest, gather_rows
 from clipdim.contrast.model import ContrastiveModel
+from clipdim.contrast.optimizer import Optimizer
 
 
 @dataclass(frozen=True)
@@ -30,6 +33,7 @@ def train(
     generator: Generator,
     groups: Tensor | None = None,
     norm_inputs: Mapping[str, Tensor] | None = None,
+    process_group: ProcessGroup | None = None,
 ) -> Iterator[Epoch]:
     """
     Train a model on paired cells, one epoch for each item that is asked of the iterator.
@@ -47,7 +51,13 @@ def train(
     groups
         (cells,) integers: negatives come from the same group only.
     norm_inputs
-        (cells x features) for each modality, the norm set; needed when the similarity is ``"inner"``.
+        (cells x features) for each modality, the norm set; needed when the similarity is ``"inner"`` and the recipe's
+        ``norm_fraction`` is above 0.
+    process_group
+        Train together with the other processes of the group. Each calls this with a model of the same weights, with a
+        part of the cells (and of the norm set) and with a generator of its own. The recipe's ``batch_size`` is that of
+        all processes together, negatives come from all of them, and every process ends with the same weights. The loss
+        of the whole minibatch is computed in every process; what is shared is the work of the encoders.
 
     Yields
     ------
@@ -58,7 +68,7 @@ def train(
     FloatingPointError
         If the loss or the temperature becomes NaN or infinite; the message names the epoch and the likely cause.
     ValueError
-        If the similarity is ``"inner"`` and ``norm_inputs`` is missing.
+        If a norm set is needed and ``norm_inputs`` is missing, or a process has too few cells for its part of a batch.
 
     References
     ----------
@@ -78,52 +88,97 @@ def train(
     True
     """
     recipe = model.recipe
-    if recipe.similarity == "inner" and norm_inputs is None:
-        msg = "similarity='inner' needs a norm set; pass norm_inputs, or a recipe with similarity='cosine'"
+    if recipe.similarity == "inner" and recipe.norm_fraction > 0 and norm_inputs is None:
+        msg = "similarity='inner' with norm_fraction above 0 needs a norm set; pass norm_inputs, or norm_fraction=0"
         raise ValueError(msg)
     device = next(iter(inputs.values())).device
     n_cells = len(next(iter(inputs.values())))
-    batch_size = min(recipe.batch_size, n_cells)
+    n_processes, gather = 1, None
+    if process_group is not None:
+        n_processes, gather = process_group.size(), partial(gather_rows, group=process_group)
+        n_cells = fewest(n_cells, process_group, device)
+        if norm_inputs is not None:
+            n_norm = fewest(len(next(iter(norm_inputs.values()))), process_group, device)
+            norm_inputs = {name: x[:n_norm] for name, x in norm_inputs.items()}
+    batch_size = min(recipe.batch_size // n_processes, n_cells)
+    if batch_size < 1:
+        msg = (
+            f"a batch of {recipe.batch_size} cells and {n_cells} training cells in the smallest of {n_processes} "
+            "processes leave a process without cells; use fewer processes"
+        )
+        raise ValueError(msg)
     n_batches = n_cells // batch_size
-    n_epochs = recipe.n_epochs(n_cells)
-    optimizer, scheduler = _optimizer(model, n_batches * n_epochs)
+    n_epochs = recipe.n_epochs(n_cells * n_processes)
+    optimizer = Optimizer(model, recipe, n_batches * n_epochs)
 
+    def loss_of(cells: Tensor | slice, generator: Generator | None) -> Tensor:
+        minibatch = {name: x[cells] for name, x in inputs.items()}
+        minibatch_groups = None if groups is None else groups[cells]
+        return model.loss(
+            minibatch, groups=minibatch_groups, norm_inputs=norm_inputs, generator=generator, gather=gather
+        )
+
+    def gradients_of(cells: Tensor) -> Tensor:
+        optimizer.clear()
+        loss = loss_of(cells, generator)
+        loss.backward()
+        return loss.detach()
+
+    compute = gradients_of
     for index in range(n_epochs):
         model.train()
-        order = torch.randperm(n_cells, generator=generator, device=device) if recipe.shuffle else None
+        draw = partial(torch.randperm, generator=generator) if recipe.shuffle else torch.arange
+        order = draw(len(next(iter(inputs.values()))), device=device)
         total = torch.zeros((), device=device)
-        for batch in range(n_batches):
-            rows = slice(batch * batch_size, (batch + 1) * batch_size)
-            cells = rows if order is None else order[rows]
-            minibatch = {name: x[cells] for name, x in inputs.items()}
-            minibatch_groups = None if groups is None else groups[cells]
-            loss = model.loss(minibatch, groups=minibatch_groups, norm_inputs=norm_inputs, generator=generator)
-            optimizer.zero_grad(set_to_none=True)
-            loss.backward()
-            optimizer.step()
-            if scheduler is not None:
-                scheduler.step()
-            total += loss.detach()  # stays on the device: no synchronisation within an epoch
+        with _tf32(recipe.precision == "tf32"):
+            for batch in range(n_batches):
+                cells = order[batch * batch_size : (batch + 1) * batch_size]
+                if recipe.cuda_graph and device.type == "cuda" and process_group is None and compute is gradients_of:
+                    compute = _Graph(gradients_of, cells, generator)
+                total += compute(cells)  # stays on the device: no synchronisation within an epoch
+                if process_group is not None:
+                    average_gradients(optimizer.parameters, process_group)
+                optimizer.step()
         epoch = Epoch(index, (total / n_batches).item(), model.temperature().item())
         model.eval()
         with torch.no_grad():  # the last step may have been the one that diverged
-            last = model.loss(minibatch, groups=minibatch_groups, norm_inputs=norm_inputs).item()
+            last = loss_of(cells, None).item()
         _check_finite(epoch, last, model, inputs)
         yield epoch
 
 
-def _optimizer(model: ContrastiveModel, n_steps: int) -> tuple[Optimizer, LRScheduler | None]:
-    recipe = model.recipe
-    if recipe.optimizer == "adam":
-        optimizer: Optimizer = Adam(model.parameters(), lr=recipe.lr, weight_decay=recipe.weight_decay, fused=True)
-    else:
-        parameters = list(model.parameters())
-        matrices = {"params": [p for p in parameters if p.ndim > 1], "weight_decay": recipe.weight_decay}
-        others = {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0}
-        optimizer = AdamW([matrices, others], lr=recipe.lr, fused=True)
-    # the schedule is asked for one step more than is taken: the rate after the last step
-    scheduler = OneCycleLR(optimizer, recipe.lr, total_steps=n_steps + 1) if recipe.one_cycle else None
-    return optimizer, scheduler
+class _Graph:
+    """A computation on minibatches of one size, recorded as a CUDA graph and replayed: no launches from Python."""
+
+    def __init__(self, compute: Callable[[Tensor], Tensor], cells: Tensor, generator: Generator) -> None:
+        self.cells = cells.clone()
+        # libraries set themselves up in the first runs, which a graph must not record
+        stream = torch.cuda.Stream()
+        stream.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(stream):
+            for _ in range(3):
+                compute(self.cells)
+        torch.cuda.current_stream().wait_stream(stream)
+        self.graph = torch.cuda.CUDAGraph()
+        self.graph.register_generator_state(generator)
+        with torch.cuda.graph(self.graph):
+            self.result = compute(self.cells)
+
+    def __call__(self, cells: Tensor) -> Tensor:
+        self.cells.copy_(cells)
+        self.graph.replay()
+        return self.result
+
+
+@contextmanager
+def _tf32(enabled: bool) -> Iterator[None]:
+    """Let CUDA round the factors of float32 products to tf32."""
+    before = torch.backends.cuda.matmul.allow_tf32
+    torch.backends.cuda.matmul.allow_tf32 = before or enabled
+    try:
+        yield
+    finally:
+        torch.backends.cuda.matmul.allow_tf32 = before
 
 
 def _check_finite(epoch: Epoch, last: float, model: ContrastiveModel, inputs: Mapping[str, Tensor]) -> None:

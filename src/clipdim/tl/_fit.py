@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import torch
 from mudata import MuData
+from torch.distributed import ProcessGroup
 from tqdm.auto import tqdm
 
 from clipdim import _keys, _mudata
@@ -16,6 +17,7 @@ from clipdim.contrast import ContrastiveModel, Recipe, train
 from clipdim.tl._arguments import check_arguments, choose_settings
 from clipdim.tl._device import resolve_device, threads_for
 from clipdim.tl._monitor import MAX_CELLS, MIN_CELLS, Monitor, final_dimension
+from clipdim.tl._processes import join_processes, own_device, require_same
 
 
 def fit(
@@ -32,6 +34,7 @@ def fit(
     lr: float | None = None,
     holdout: float = 0.1,
     device: str | torch.device = "auto",
+    distributed: bool = False,
     random_state: int = 0,
     key_added: str = _keys.KEY,
     progress: bool = True,
@@ -71,6 +74,9 @@ def fit(
         Share of the paired cells that is kept out of training, for the measures; 0 keeps out none.
     device
         ``"auto"`` (CUDA, else MPS, else CPU) or the name of a torch device.
+    distributed
+        Train together with the other processes of ``torchrun --nproc-per-node=2 script.py``. Each opens the same
+        MuData, trains on its part of the cells with negatives from all, and ends with the same result; let one save it.
     random_state
         Seed of split, weights, batches and noise. The same seed on the same machine gives the same numbers; the global
         random state is left alone.
@@ -92,8 +98,8 @@ def fit(
     ``mdata[mod].obs["{key}_norm"]`` : float32
         Norm of the encoder's output over its mean.
     ``mdata.obs["{key}_split"]`` : categorical
-        ``train``, ``held-out``, or ``norm set`` (only with ``similarity="inner"``: cells that serve the expected
-        norms); missing for cells that lack a modality.
+        ``train``, ``held-out``, or ``norm set`` (only with ``recipe="paper"``: cells that serve the expected norms);
+        missing for cells that lack a modality.
     ``mdata.uns[key]`` : dict
         ``params``; ``history`` (DataFrame by epoch); ``temperature``; ``intrinsic_dimension`` of each modality and of
         the joint embedding, with a 95 % interval; ``encoders`` (weights, input scaling included); ``features``;
@@ -131,7 +137,7 @@ def fit(
     if out_dim == 1 and settings.similarity == "cosine":
         msg = "with out_dim=1 and cosine similarity cells lie at 1 or -1; pass a larger out_dim or similarity='inner'"
         warnings.warn(msg, UserWarning, stacklevel=2)
-    torch_device = resolve_device(device)
+    torch_device = resolve_device(own_device(device) if distributed else device)
     data = _mudata.read_inputs(
         mdata,
         modalities=modalities,
@@ -144,10 +150,15 @@ def fit(
     if _keys.embedding(key_added) in data.use_rep.values():
         msg = f"key_added={key_added!r} would overwrite the representation {_keys.embedding(key_added)!r}; pass another"
         raise ValueError(msg)
+    group = None
+    if distributed:
+        group = join_processes(torch_device)
+        require_same([data.train, *data.values.values()], group)
     n_epochs = settings.n_epochs(len(data.train))
     model = ContrastiveModel({name: x.shape[1] for name, x in data.values.items()}, int(out_dim), settings)
     model.initialize(torch.Generator().manual_seed(random_state))
-    history = _train(model.to(torch_device), data, random_state=random_state, n_epochs=n_epochs, progress=progress)
+    model.to(torch_device)
+    history = _train(model, data, group=group, random_state=random_state, n_epochs=n_epochs, progress=progress)
 
     embeddings, norms = {}, {}
     for name, values in data.values.items():
@@ -185,33 +196,51 @@ def fit(
 
 
 def _train(
-    model: ContrastiveModel, data: _mudata.Inputs, *, random_state: int, n_epochs: int, progress: bool
+    model: ContrastiveModel,
+    data: _mudata.Inputs,
+    *,
+    group: ProcessGroup | None,
+    random_state: int,
+    n_epochs: int,
+    progress: bool,
 ) -> pd.DataFrame:
     """Train the model, with a progress bar, and return the history by epoch."""
     device = model.temperature_parameter.device
+    rank, size = (0, 1) if group is None else (group.rank(), group.size())
 
-    def on_device(cells: np.ndarray) -> dict[str, torch.Tensor]:
-        return {name: torch.from_numpy(x).to(device) for name, x in data.of(cells).items()}
+    def tensors_of(cells: np.ndarray) -> dict[str, torch.Tensor]:
+        return {name: torch.from_numpy(x) for name, x in data.of(cells).items()}
+
+    def part_of(x: torch.Tensor) -> torch.Tensor:
+        return x[rank::size].to(device)
 
     def groups_of(cells: np.ndarray) -> torch.Tensor | None:
-        return None if data.batches is None else torch.from_numpy(data.batches[cells]).to(device)
+        return None if data.batches is None else torch.from_numpy(data.batches[cells])
 
-    inputs = on_device(data.train)
-    norm_inputs = on_device(data.norm_set) if len(data.norm_set) else None
+    inputs, norm_inputs, groups = tensors_of(data.train), tensors_of(data.norm_set), groups_of(data.train)
     if model.recipe.standardize:
         for name, encoder in model.encoders.items():
             encoder.standardize(inputs[name])
+        model.to(device)
     monitored = np.random.default_rng(random_state).permutation(data.held_out)[:MAX_CELLS]
-    monitor = Monitor(model, on_device(monitored), groups_of(monitored))
+    monitored_groups = groups_of(monitored)
+    monitor = Monitor(
+        model,
+        {name: x.to(device) for name, x in tensors_of(monitored).items()},
+        None if monitored_groups is None else monitored_groups.to(device),
+    )
+    # another stream of random numbers in each process; the first has that of a fit in one process
+    seed = random_state if rank == 0 else int(np.random.SeedSequence([random_state, rank]).generate_state(1)[0])
     epochs = train(
         model,
-        inputs,
-        generator=torch.Generator(device).manual_seed(random_state),
-        groups=groups_of(data.train),
-        norm_inputs=norm_inputs,
+        {name: part_of(x) for name, x in inputs.items()},
+        generator=torch.Generator(device).manual_seed(seed),
+        groups=None if groups is None else part_of(groups),
+        norm_inputs={name: part_of(x) for name, x in norm_inputs.items()} if len(data.norm_set) else None,
+        process_group=group,
     )
     history = []
-    bar_of_epochs = tqdm(total=n_epochs, desc="clipdim", unit="epoch", disable=not progress)
+    bar_of_epochs = tqdm(total=n_epochs, desc="clipdim", unit="epoch", disable=not progress or rank > 0)
     with threads_for(model.recipe.batch_size), bar_of_epochs as bar:
         try:
             for epoch in epochs:
@@ -224,5 +253,5 @@ def _train(
             msg = f"interrupted after {len(history)} of {n_epochs} epochs; what was learned until then is kept"
             warnings.warn(msg, UserWarning, stacklevel=3)
     model.eval()
-    model.fix_mean_norms(inputs if norm_inputs is None else norm_inputs)
+    model.fix_mean_norms(norm_inputs if len(data.norm_set) else inputs)
     return pd.DataFrame(history, index=pd.RangeIndex(len(history), name="epoch"))

@@ -1,0 +1,102 @@
+"""
+What the choices of the default recipe give and cost: held-out quality against seconds of one core.
+
+``python benchmarks/choices.py --vary batch_size`` fits pbmc10k and bmcite once for each value, number of epochs and
+seed, and appends a row for each fit to a CSV file; rows that are there are not computed again. ``--plot`` draws them.
+Seconds are processor time of ``tl.fit`` on one thread, which other programs disturb less than the time on the clock.
+"""
+
+import argparse
+import math
+import time
+import warnings
+from dataclasses import replace
+from itertools import product
+from pathlib import Path
+
+import pandas as pd
+import torch
+from mudata import MuData
+from quality import DATASETS, scores_of
+
+import clipdim
+from clipdim.contrast import RECIPES, Recipe
+
+RESULTS = Path(__file__).parent / "results" / "choices.csv"
+HOLDOUT = 0.3
+DEFAULT = RECIPES["default"]
+
+
+def batch_size(value: int) -> Recipe:
+    """Larger batches make fewer steps, each with a learning rate larger by the square root."""
+    size = value or 10**9  # 0: all training cells
+    lr = DEFAULT.lr * math.sqrt(min(size, 8192) / DEFAULT.batch_size)
+    return replace(DEFAULT, batch_size=size, lr=lr)
+
+
+VARIATIONS = {
+    "batch_size": (batch_size, [128, 256, 512, 1024, 2048, 4096, 0]),
+    "lr": (lambda value: replace(DEFAULT, lr=value), [1e-3, 2e-3, 4e-3, 8e-3, 1.6e-2]),
+    "optimizer": (lambda value: replace(DEFAULT, optimizer=value), ["adam", "adamw"]),
+    "one_cycle": (lambda value: replace(DEFAULT, one_cycle=value, lr=DEFAULT.lr / (1 if value else 4)), [0, 1]),
+    "temperature_rate": (lambda value: replace(DEFAULT, temperature_rate=value), [1.0, 2.0, 4.0, 8.0, 16.0]),
+    "initial_temperature": (lambda value: replace(DEFAULT, initial_temperature=value), [0.05, 0.1, 0.2, 0.5, 1.0]),
+    "precision": (lambda value: replace(DEFAULT, precision=value), ["float32", "bfloat16"]),
+    "norm_fraction": (
+        lambda value: replace(DEFAULT, similarity="inner", norm_fraction=value),
+        [0.0, 0.02, 0.1],
+    ),
+}
+
+
+def measure(mdata: MuData, dataset: str, recipe: Recipe, seed: int) -> dict[str, float]:
+    """Fit once: seconds, and measures on the held-out cells."""
+    n_threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    start = time.process_time()
+    clipdim.tl.fit(mdata, recipe=recipe, holdout=HOLDOUT, random_state=seed, progress=False)
+    seconds = time.process_time() - start
+    torch.set_num_threads(n_threads)
+    return {"seconds": seconds, **scores_of(mdata, dataset)}
+
+
+def run(vary: str, datasets: list[str], epochs: list[int], seeds: list[int], path: Path) -> None:
+    """Fit what the file does not have yet."""
+    make, values = VARIATIONS[vary]
+    found = pd.read_csv(path) if path.exists() else pd.DataFrame(columns=["vary", "value", "dataset", "epochs", "seed"])
+    done = set(found[["vary", "value", "dataset", "epochs", "seed"]].astype(str).itertuples(index=False, name=None))
+    for dataset in datasets:
+        mdata = None
+        for value, n_epochs, seed in product(values, epochs, seeds):
+            key = {"vary": vary, "value": value, "dataset": dataset, "epochs": n_epochs, "seed": seed}
+            if tuple(map(str, key.values())) in done:
+                continue
+            if mdata is None:
+                mdata = DATASETS[dataset][0]()
+                measure(mdata.copy(), dataset, replace(DEFAULT, max_epochs=1), 0)  # what is imported late
+            row = key | measure(mdata.copy(), dataset, replace(make(value), max_epochs=n_epochs), seed)
+            print(row, flush=True)
+            pd.DataFrame([row]).reindex(columns=COLUMNS).to_csv(path, mode="a", header=not path.exists(), index=False)
+
+
+COLUMNS = ["vary", "value", "dataset", "epochs", "seed", "seconds", "15-NN, level 1", "15-NN, level 2"]
+COLUMNS += ["top 0.5 %, RNA to protein", "FOSCTTM", "dimension, joint"]
+
+
+def main() -> None:
+    """Run, and draw when asked."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--vary", choices=list(VARIATIONS), nargs="*", default=[])
+    parser.add_argument("--datasets", nargs="+", default=["pbmc10k", "bmcite"])
+    parser.add_argument("--epochs", type=int, nargs="+", default=[10, 20, 40, 80])
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1])
+    parser.add_argument("--results", type=Path, default=RESULTS)
+    arguments = parser.parse_args()
+    warnings.simplefilter("ignore")
+    arguments.results.parent.mkdir(exist_ok=True)
+    for vary in arguments.vary:
+        run(vary, arguments.datasets, arguments.epochs, arguments.seeds, arguments.results)
+
+
+if __name__ == "__main__":
+    main()
