@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 
 import clipdim
-from clipdim._mudata import paired_embeddings, read_fit, write_embeddings, write_fit, write_tables
+from clipdim._mudata import paired_embeddings, read_fit, results, write_embeddings, write_fit, write_tables
 
 
 @pytest.fixture
@@ -34,6 +34,17 @@ def test_joint_is_the_mean_over_the_modalities_of_a_cell(fitted):
     np.testing.assert_array_equal(joint.loc["e"], prot.loc["e"])
     assert fitted["prot"].obs["clipdim_norm"].tolist() == [1, 2, 3, 4]
     assert fitted["prot"].obs["clipdim_norm"].dtype == np.float32
+
+
+@pytest.mark.parametrize("size", [1, 2, 5, 100])
+def test_size_of_a_block_changes_nothing(mdata, monkeypatch, size):
+    rng = np.random.default_rng(0)
+    embeddings = {name: rng.normal(size=(4, 3)) for name in ("rna", "prot")}
+    norms = dict.fromkeys(embeddings, np.ones(4))
+    write_embeddings(mdata, embeddings, norms, key="whole")
+    monkeypatch.setattr(results, "CELLS_PER_BLOCK", size)
+    write_embeddings(mdata, embeddings, norms, key="blocks")
+    np.testing.assert_array_equal(mdata.obsm["X_blocks"], mdata.obsm["X_whole"])
 
 
 def test_cell_without_any_of_the_modalities(mdata):

@@ -89,8 +89,8 @@ def read_inputs(
         raise ValueError(msg)
     values = {name: representation(mdata, name, rep) for name, rep in reps.items()}
     inputs = Inputs(reps, values, rows, np.sort(train), np.sort(held_out), np.sort(norm_set), batches)
-    for name, matrix in inputs.of(inputs.train).items():
-        check_varies(matrix, f"{reps[name]!r} of modality {name!r}")
+    for column, (name, matrix) in enumerate(values.items()):  # one copy of the training cells at a time
+        check_varies(matrix[rows[inputs.train, column]], f"{reps[name]!r} of modality {name!r}")
     return inputs
 
 

@@ -8,8 +8,8 @@ import pandas as pd
 from mudata import MuData
 
 
-def require_mudata(mdata: Any) -> MuData:
-    """Return the argument if it is a MuData that can be written to, with cells as the shared axis."""
+def require_mudata(mdata: Any, *, copy: bool = False) -> MuData:
+    """Return the argument if it is a MuData that can be written to, or copied, with cells as the shared axis."""
     if not isinstance(mdata, MuData):
         msg = (
             f"expected a MuData, got {type(mdata).__name__}; put the modalities together with "
@@ -17,12 +17,35 @@ def require_mudata(mdata: Any) -> MuData:
         )
         raise TypeError(msg)
     if mdata.is_view:
-        msg = "the MuData is a view of another one and cannot be written to; call mdata = mdata.copy() first"
+        how = "mdata.copy('subset.h5mu')" if mdata.isbacked else "mdata.copy()"
+        msg = f"the MuData is a view of another one and cannot be written to; call mdata = {how} first"
         raise ValueError(msg)
     if mdata.axis != 0:
         msg = f"the modalities must share their cells (axis=0), this MuData was made with axis={mdata.axis}"
         raise ValueError(msg)
+    if copy and (where := _on_disk(mdata)):
+        msg = (
+            f"copy=True cannot copy {where}, which lies on disk; leave out copy=True: "
+            "the results are kept in memory, and the file stays as it is until mdata.write()"
+        )
+        raise ValueError(msg)
     return mdata
+
+
+def _on_disk(mdata: MuData) -> str | None:
+    """Name of an array that AnnData cannot copy, None when there is none."""
+    if mdata.isbacked:
+        return f"a MuData backed by {str(mdata.filename)!r}"
+    for modality, adata in mdata.mod.items():
+        if adata.isbacked:
+            return f"the X of modality {modality!r}"
+        arrays = {"X": adata.X}
+        for slot in ("obsm", "varm", "layers", "obsp", "varp"):
+            arrays |= {f"{slot}[{name!r}]": values for name, values in getattr(adata, slot).items()}
+        for name, values in arrays.items():
+            if values is not None and not hasattr(values, "copy"):
+                return f"the {name} of modality {modality!r}"
+    return None
 
 
 def modality_names(mdata: MuData, modalities: Sequence[str] | None = None, *, at_least: int = 1) -> list[str]:

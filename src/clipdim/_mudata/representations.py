@@ -7,9 +7,9 @@ import numpy as np
 import pandas as pd
 from anndata import AnnData
 from mudata import MuData
-from scipy.sparse import issparse
 
 from clipdim import _keys
+from clipdim._mudata.reading import in_memory, is_sparse, to_float32
 
 MAX_FEATURES_OF_X = 500
 
@@ -53,7 +53,7 @@ def representation(
     """
     Representation of the cells of one modality as finite float32, (cells of the modality x features).
 
-    ``columns`` chooses features by number.
+    ``columns`` chooses features by number. Nothing but the representation is read, in blocks if it lies on disk.
     """
     adata = mdata[modality]
     use_rep = use_rep or _default_rep(adata, modality)
@@ -68,24 +68,24 @@ def representation(
         raise ValueError(msg)
     if isinstance(values, pd.DataFrame):
         values = values.to_numpy()
-    if values.ndim != 2 or values.shape[1] == 0:
+    if len(values.shape) != 2 or values.shape[1] == 0:
         msg = f"{where} has shape {values.shape}, expected (cells x features) with at least one feature"
         raise ValueError(msg)
-    if columns is not None:
-        values = values[:, columns]
-    if not (np.issubdtype(values.dtype, np.number) or values.dtype == bool) or np.iscomplexobj(values):
+    if values.dtype != bool and not (
+        np.issubdtype(values.dtype, np.integer) or np.issubdtype(values.dtype, np.floating)
+    ):
         msg = f"{where} has dtype {values.dtype}, expected real numbers"
         raise TypeError(msg)
-    if issparse(values):
-        if values.shape[1] > MAX_FEATURES_OF_X:
-            msg = (
-                f"{where} is sparse with {values.shape[1]} features, at most {MAX_FEATURES_OF_X} are made dense; "
-                "run clipdim.pp.citeseq(mdata) and use its X_pca, or sc.pp.pca"
-            )
-            raise ValueError(msg)
-        values = values.toarray()
-    with np.errstate(over="ignore"):
-        matrix = np.require(values, np.float32, ["C", "W"])  # torch warns of arrays that cannot be written to
+    n_features = values.shape[1] if columns is None else len(columns)
+    state = "sparse" if is_sparse(values) else "on disk" if use_rep == "X" and not in_memory(values) else None
+    if state and n_features > MAX_FEATURES_OF_X:
+        first = "" if in_memory(values) else "read the MuData into memory, "
+        msg = (
+            f"{where} is {state} with {n_features} features, at most {MAX_FEATURES_OF_X} are made dense; {first}"
+            "run clipdim.pp.citeseq(mdata) and use its X_pca, or sc.pp.pca"
+        )
+        raise ValueError(msg)
+    matrix = to_float32(values, columns)
     _check_values(matrix, where)
     if use_rep == "X" and _looks_like_counts(matrix):
         msg = (

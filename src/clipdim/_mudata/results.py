@@ -12,6 +12,8 @@ from packaging.version import InvalidVersion, Version
 from clipdim import _keys
 from clipdim._mudata.pairing import pair
 
+CELLS_PER_BLOCK = 65_536
+
 
 @dataclass(frozen=True)
 class Embeddings:
@@ -118,17 +120,19 @@ def write_embeddings(
     """
     modalities = list(embeddings)
     rows = pair(mdata, modalities)
-    out_dim = next(iter(embeddings.values())).shape[1]
-    total = np.zeros((mdata.n_obs, out_dim), dtype=np.float64)
-    for column, name in enumerate(modalities):
-        present = rows[:, column] >= 0
-        total[present] += embeddings[name][rows[present, column]]
-    n_present = (rows >= 0).sum(axis=1, keepdims=True)
-    joint = np.divide(total, n_present, out=np.full_like(total, np.nan), where=n_present > 0)
+    joint = np.full((mdata.n_obs, next(iter(embeddings.values())).shape[1]), np.nan, dtype=np.float32)
+    for start in range(0, mdata.n_obs, CELLS_PER_BLOCK):  # sums in float64 of all cells at once would take gigabytes
+        block = rows[start : start + CELLS_PER_BLOCK]
+        total = np.zeros((len(block), joint.shape[1]))
+        for column, name in enumerate(modalities):
+            present = block[:, column] >= 0
+            total[present] += embeddings[name][block[present, column]]
+        n_present = (block >= 0).sum(axis=1, keepdims=True)
+        np.divide(total, n_present, out=joint[start : start + len(block)], where=n_present > 0, casting="same_kind")
     for name in modalities:
-        mdata[name].obsm[_keys.embedding(key)] = embeddings[name].astype(np.float32)
+        mdata[name].obsm[_keys.embedding(key)] = embeddings[name].astype(np.float32, copy=False)
         mdata[name].obs[_keys.norm(key)] = norms[name].astype(np.float32)
-    mdata.obsm[_keys.embedding(key)] = joint.astype(np.float32)
+    mdata.obsm[_keys.embedding(key)] = joint
 
 
 def write_fit(mdata: MuData, fit: _keys.Fit, split: pd.Categorical, *, key: str) -> None:

@@ -13,7 +13,7 @@ from clipdim.contrast.encoder import Encoder
 from clipdim.contrast.loss import info_nce
 from clipdim.contrast.recipes import Recipe
 
-CELLS_PER_BLOCK = 65_536
+CELLS_PER_BLOCK = 16_384
 
 
 class ContrastiveModel(nn.Module):

@@ -73,7 +73,7 @@ def embed(
     >>> np.allclose(query.obsm["X_clipdim"], reference.obsm["X_clipdim"][:50], atol=1e-5)
     True
     """
-    mdata = _mudata.require_mudata(mdata)
+    mdata = _mudata.require_mudata(mdata, copy=copy)
     if not isinstance(reference, MuData):
         msg = f"reference must be the MuData that clipdim.tl.fit was called on, got {type(reference).__name__}"
         raise TypeError(msg)

@@ -51,7 +51,9 @@ def fit(
     Parameters
     ----------
     mdata
-        MuData with two or more modalities, such as :func:`clipdim.pp.citeseq` leaves it.
+        MuData with two or more modalities, such as :func:`clipdim.pp.citeseq` leaves it. It may lie on disk, as
+        ``mudata.read_h5mu(path, backed="r+")`` opens it: only the representations are read, no counts. The results are
+        kept in memory until ``mdata.write()`` adds them to the file.
     out_dim
         Dimensions of the embedding; choose more than the modalities may share.
     modalities
@@ -85,7 +87,7 @@ def fit(
     progress
         Show a progress bar with loss, temperature and remaining time.
     copy
-        Return a fitted copy and leave ``mdata`` as it is.
+        Return a fitted copy and leave ``mdata`` as it is; refused for a MuData on disk.
 
     Returns
     -------
@@ -130,7 +132,7 @@ def fit(
     >>> mdata.obsm["X_clipdim"].shape
     (300, 8)
     """
-    mdata = _mudata.require_mudata(mdata)
+    mdata = _mudata.require_mudata(mdata, copy=copy)
     check_arguments(out_dim=out_dim, holdout=holdout, random_state=random_state, key_added=key_added)
     random_state = int(random_state)  # torch refuses numpy integers
     settings = choose_settings(recipe, similarity=similarity, max_epochs=max_epochs, batch_size=batch_size, lr=lr)
