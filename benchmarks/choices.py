@@ -83,19 +83,64 @@ COLUMNS = ["vary", "value", "dataset", "epochs", "seed", "seconds", "15-NN, leve
 COLUMNS += ["top 0.5 %, RNA to protein", "FOSCTTM", "dimension, joint"]
 
 
+def table(found: pd.DataFrame) -> pd.DataFrame:
+    """Mean over the seeds, one row for each value, data set and number of epochs."""
+    means = found.drop(columns="seed").groupby(["vary", "dataset", "value", "epochs"], sort=False).mean()
+    return means.sort_index(level=["vary", "dataset"], sort_remaining=False)
+
+
+def draw(found: pd.DataFrame, path: Path) -> None:
+    """Quality against seconds, a line for each batch size along the numbers of epochs."""
+    import seaborn as sns
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import LogLocator, NullLocator
+
+    found = found[found["vary"] == "batch_size"].astype({"value": int})
+    sizes = VARIATIONS["batch_size"][1]
+    colors = dict(zip(sizes, sns.color_palette("viridis", len(sizes)), strict=True))
+    measures = {"top 0.5 %, RNA to protein": "top-0.5 % matching", "FOSCTTM": "FOSCTTM (0 is perfect)"}
+    measures |= {"15-NN": "15-NN accuracy"}
+    figure = Figure(figsize=(12, 7), layout="constrained")
+    for row, dataset in zip(figure.subplots(2, 3), ["pbmc10k", "bmcite"], strict=True):
+        means = table(found[found["dataset"] == dataset]).reset_index()
+        means["15-NN"] = means["15-NN, level 2"].fillna(means["15-NN, level 1"])
+        for axes, (measure, label) in zip(row, measures.items(), strict=True):
+            for size in sizes:
+                line = means[means["value"] == size].sort_values("epochs")
+                name = f"{size:,}" if size else "all cells"
+                axes.plot(line["seconds"], line[measure], "o-", color=colors[size], label=name, linewidth=1.8)
+            axes.set(xscale="log", title=dataset)
+            axes.set_xlabel("seconds of tl.fit, one core", fontsize=12)
+            axes.set_ylabel(label, fontsize=12)
+            axes.tick_params(labelsize=11)
+            axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+            axes.xaxis.set_minor_locator(NullLocator())
+            axes.xaxis.set_major_formatter("{x:g}")
+            sns.despine(ax=axes)
+    handles, names = axes.get_legend_handles_labels()
+    legend = {"title": "cells in a minibatch", "ncols": len(sizes), "frameon": False, "fontsize": 11}
+    figure.legend(handles, names, loc="outside lower center", title_fontsize=12, **legend)
+    figure.savefig(path, dpi=150)
+
+
 def main() -> None:
-    """Run, and draw when asked."""
+    """Run, print the table, and draw when asked."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--vary", choices=list(VARIATIONS), nargs="*", default=[])
     parser.add_argument("--datasets", nargs="+", default=["pbmc10k", "bmcite"])
     parser.add_argument("--epochs", type=int, nargs="+", default=[10, 20, 40, 80])
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1])
     parser.add_argument("--results", type=Path, default=RESULTS)
+    parser.add_argument("--plot", type=Path, metavar="PATH", help="draw quality against time by batch size")
     arguments = parser.parse_args()
     warnings.simplefilter("ignore")
     arguments.results.parent.mkdir(exist_ok=True)
     for vary in arguments.vary:
         run(vary, arguments.datasets, arguments.epochs, arguments.seeds, arguments.results)
+    found = pd.read_csv(arguments.results)
+    print(table(found).dropna(axis=1, how="all").to_string(float_format="{:.4f}".format, na_rep="-"))
+    if arguments.plot:
+        draw(found, arguments.plot)
 
 
 if __name__ == "__main__":

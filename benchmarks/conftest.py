@@ -2,12 +2,12 @@
 
 import json
 import os
-import platform
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import machine
 import pytest
 import torch
 
@@ -56,8 +56,8 @@ def pytest_terminal_summary(terminalreporter, config) -> None:
     if not rows:
         return
     write = terminalreporter.write_line
-    write(f"\n{machine()}")
-    write("Time: baseline over this way, above 1 is faster. Memory: peak above the inputs, in a process of its own.\n")
+    write(f"\n{machine.describe()}")
+    write("One thread. Faster: the median time of the baseline over this one. MB: peak above the inputs.\n")
     write(f"{'':58}{'time':>11}{'baseline':>11}{'faster':>9}{'MB':>9}{'baseline':>10}")
     table = []
     for group in dict.fromkeys(bench.group for bench in rows):
@@ -70,7 +70,7 @@ def pytest_terminal_summary(terminalreporter, config) -> None:
                 write(line(table[-1]))
     folder = HERE / "results"
     folder.mkdir(exist_ok=True)
-    (folder / "bench.json").write_text(json.dumps({"machine": machine(), "rows": table}, indent=1))
+    (folder / "bench.json").write_text(json.dumps({"machine": machine.describe(), "rows": table}, indent=1))
 
 
 def entry(group: str, bench, base) -> dict[str, object]:
@@ -98,17 +98,3 @@ def duration(seconds: float | None) -> str:
     if seconds is None:
         return "-"
     return f"{seconds * 1e3:,.2f} ms" if seconds < 1 else f"{seconds:,.2f} s"
-
-
-def machine() -> str:
-    """Processor, cores and versions."""
-    cpu = platform.processor() or platform.machine()
-    info = Path("/proc/cpuinfo")
-    if info.exists():
-        names = [
-            text.split(":", 1)[1].strip() for text in info.read_text().splitlines() if text.startswith("model name")
-        ]
-        cpu = names[0] if names else cpu
-    device = torch.cuda.get_device_name() if torch.cuda.is_available() else "no GPU"
-    versions = f"Python {platform.python_version()}, PyTorch {torch.__version__}"
-    return f"{cpu}, one of {os.cpu_count()} cores unless said otherwise, {device}; {versions}"

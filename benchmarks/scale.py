@@ -9,8 +9,6 @@ CSV of earlier runs. Needs Linux or macOS.
 
 import argparse
 import json
-import os
-import platform
 import resource
 import subprocess
 import sys
@@ -19,6 +17,7 @@ import warnings
 from collections.abc import Callable
 from pathlib import Path
 
+import machine
 import numpy as np
 import pandas as pd
 
@@ -91,7 +90,7 @@ def measure(n_cells: int, device: str) -> dict[str, float | str]:
     on = mdata.uns["clipdim"]["params"]["device"]
     row["n_epochs"] = mdata.uns["clipdim"]["params"]["n_epochs"]
     row["gpu_gb"] = torch.cuda.max_memory_allocated() / 1e9 if on.startswith("cuda") else float("nan")
-    row |= {"cpu": cpu(), "cores": len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 0}
+    row |= {"cpu": machine.cpu(), "cores": machine.cores()}
     row["device"] = torch.cuda.get_device_name(on) if on.startswith("cuda") else on
     return row | {"torch": torch.__version__, "clipdim": clipdim.__version__}
 
@@ -100,14 +99,6 @@ def peak() -> float:
     """Gigabytes of resident memory at the highest point so far."""
     unit = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e9
-
-
-def cpu() -> str:
-    """Name of the processor."""
-    file = Path("/proc/cpuinfo")
-    lines = file.read_text().splitlines() if file.exists() else []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor() or platform.machine()
 
 
 def draw(table: pd.DataFrame, path: str) -> None:

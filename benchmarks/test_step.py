@@ -24,6 +24,7 @@ class PlainEncoder(nn.Module):
         self.network, self.linear = nn.Sequential(*layers), nn.Linear(n_features, 32, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Embed noisy inputs."""
         x = x + 0.35 * torch.randn_like(x)
         return functional.normalize(self.network(x) + self.linear(x), dim=1)
 
