@@ -3,7 +3,6 @@ import math
 import numpy as np
 import pytest
 import torch
-from torch.nn import functional
 
 from clipdim.contrast import info_nce, loss
 from clipdim.contrast.loss import info_nce_plain
@@ -32,33 +31,28 @@ def naive_info_nce(u, v, temperature):
     return sum(rows) / (2 * n) + sum(columns) / (2 * n)
 
 
-def unit_rows(*shape, seed=0):
-    x = torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
-    return x / x.norm(dim=1, keepdim=True)
-
-
 @pytest.mark.parametrize("temperature", [0.05, 0.7, 3.0])
 @pytest.mark.parametrize(("n", "d"), [(1, 3), (2, 1), (9, 4)])
-def test_equals_the_naive_formula(n, d, temperature):
+def test_equals_the_naive_formula(unit_rows, n, d, temperature):
     u, v = unit_rows(n, d), unit_rows(n, d, seed=1)
     expected = naive_info_nce(u.tolist(), v.tolist(), temperature)
     assert info_nce(u, v, temperature).item() == pytest.approx(expected, rel=1e-12, abs=1e-12)
     assert info_nce(u.float(), v.float(), temperature).item() == pytest.approx(expected, rel=1e-4, abs=1e-6)
 
 
-def test_is_symmetric_in_the_modalities():
+def test_is_symmetric_in_the_modalities(unit_rows):
     u, v = unit_rows(8, 3), unit_rows(8, 3, seed=1)
     assert info_nce(u, v, 0.3).item() == pytest.approx(info_nce(v, u, 0.3).item(), rel=1e-12)
 
 
 @pytest.mark.parametrize("groups", [None, torch.tensor([0, 1, 0, 1, 2, 0])])
-def test_gradients(groups):
+def test_gradients(unit_rows, groups):
     u, v = (unit_rows(6, 3, seed=seed).requires_grad_() for seed in (0, 1))
     temperature = torch.tensor(0.4, dtype=torch.float64, requires_grad=True)
     assert torch.autograd.gradcheck(lambda *args: info_nce(*args, groups=groups), (u, v, temperature))
 
 
-def test_groups_equal_each_group_on_its_own():
+def test_groups_equal_each_group_on_its_own(unit_rows):
     u, v = unit_rows(12, 3), unit_rows(12, 3, seed=1)
     groups = torch.tensor([0, 7, 0, 3, 3, 0, 7, 0, 3, 3, 0, 0])
     together = info_nce(u, v, 0.2, groups=groups).item()
@@ -69,12 +63,12 @@ def test_groups_equal_each_group_on_its_own():
     assert together == pytest.approx(apart / 12, rel=1e-12)
 
 
-def test_one_group_is_no_group():
+def test_one_group_is_no_group(unit_rows):
     u, v = unit_rows(8, 3), unit_rows(8, 3, seed=1)
     assert info_nce(u, v, 0.2, groups=torch.full((8,), 4)).item() == info_nce(u, v, 0.2).item()
 
 
-def test_a_cell_alone_in_its_group_adds_nothing():
+def test_a_cell_alone_in_its_group_adds_nothing(unit_rows):
     u, v = (unit_rows(4, 3, seed=seed).requires_grad_() for seed in (0, 1))
     loss = info_nce(u, v, 0.01, groups=torch.arange(4))
     loss.backward()
@@ -98,7 +92,7 @@ def test_embeddings_without_information_cost_log_n(n):
     assert info_nce(u, u, 0.1).item() == pytest.approx(math.log(n), rel=1e-6)
 
 
-def test_lowest_temperature_is_finite():
+def test_lowest_temperature_is_finite(unit_rows):
     u, v = (unit_rows(64, 8, seed=seed).float().requires_grad_() for seed in (0, 1))
     temperature = torch.tensor(1e-4, requires_grad=True)
     loss = info_nce(u, v, temperature, groups=torch.arange(64) % 5)
@@ -120,51 +114,16 @@ def test_groups_of_the_wrong_shape(groups):
         info_nce(torch.ones(4, 3), torch.ones(4, 3), 0.1, groups=groups)
 
 
-def test_draws_no_random_numbers():
+def test_draws_no_random_numbers(unit_rows):
     before = torch.get_rng_state(), np.random.get_state()[1].copy()
     info_nce(unit_rows(8, 3), unit_rows(8, 3), 0.1)
     assert torch.equal(torch.get_rng_state(), before[0])
     np.testing.assert_array_equal(np.random.get_state()[1], before[1])
 
 
-def gradients(function, u, v, temperature, dtype, **kwargs):
-    """Loss and gradients of u, v and the temperature, as float64."""
-    u, v = (x.detach().to(dtype).requires_grad_() for x in (u, v))
-    # rounded to float32 first: all algorithms must see the same temperature
-    temperature = torch.tensor(temperature, dtype=torch.float32).to(dtype).requires_grad_()
-    value = function(u, v, temperature, **kwargs)
-    value.backward()
-    return [x.double() for x in (value.detach(), u.grad, v.grad, temperature.grad)]
-
-
-def embeddings(kind, n=700, d=16):
-    u, other = unit_rows(n, d).float(), unit_rows(n, d, seed=1).float()
-    close = functional.normalize(u + other / 2, dim=1)
-    first = torch.eye(d)[0]
-    cone = functional.normalize(first + other / 10, dim=1)
-    long = torch.ones(n, 1).index_fill(0, torch.tensor([5]), 1_000.0)
-    return {
-        "unrelated": (u, other),
-        "close": (u, close),
-        "opposite pairs": (u, -u),
-        "orthogonal pairs": (u, functional.normalize(other - (other * u).sum(dim=1, keepdim=True) * u, dim=1)),
-        "all opposite to all": (cone, cone - 2 * cone[:, :1] * first),
-        "a row opposite to all": (torch.cat([-cone[:1], cone[1:]]), cone),
-        "a long row": (u * long, close),
-        "a long pair": (u * long, close * long),
-        "a zero row": (u.index_fill(0, torch.tensor([5]), 0.0), close),
-        "lengths": (u * (1 + 2 * other[:, :1].abs()), close * (1 + u[:, :1].abs())),
-    }[kind]
-
-
-KINDS = ["unrelated", "close", "opposite pairs", "orthogonal pairs", "all opposite to all", "a row opposite to all"]
-KINDS += ["a long row", "a long pair", "a zero row", "lengths"]
-
-
 @pytest.mark.parametrize("grouped", [False, True])
 @pytest.mark.parametrize("temperature", [1.0, 0.05, 0.01, 1e-3, 1e-4])
-@pytest.mark.parametrize("kind", KINDS)
-def test_tiles_equal_the_whole_matrix_in_float64(tiles, monkeypatch, kind, temperature, grouped):
+def test_tiles_equal_the_whole_matrix_in_float64(embeddings, gradients, tiles, monkeypatch, kind, temperature, grouped):
     monkeypatch.setattr(loss.tiles, "CPU_TILE", (96, 200))
     u, v = embeddings(kind)
     # among them groups of one pair
@@ -192,7 +151,7 @@ def test_tiles_keep_the_digits_of_a_loss_near_zero(tiles, dtype):
 
 @pytest.mark.parametrize("temperature", [0.4, 1e-3])
 @pytest.mark.parametrize("groups", [None, torch.tensor([0, 1, 0, 1, 2, 0, 1])])
-def test_gradients_with_a_row_out_of_range(groups, temperature):
+def test_gradients_with_a_row_out_of_range(unit_rows, groups, temperature):
     u, v = (unit_rows(7, 3, seed=seed) for seed in (0, 1))
     u[2] *= 100
     temperature = torch.tensor(temperature, dtype=torch.float64)
@@ -203,7 +162,7 @@ def test_gradients_with_a_row_out_of_range(groups, temperature):
         torch.testing.assert_close(a, b, rtol=1e-9, atol=1e-9 * b.abs().max().item())
 
 
-def test_pairs_of_three_modalities():
+def test_pairs_of_three_modalities(unit_rows):
     x = [unit_rows(9, 3, seed=seed).requires_grad_() for seed in range(3)]
     temperature = torch.tensor(0.3, dtype=torch.float64, requires_grad=True)
 
@@ -214,14 +173,14 @@ def test_pairs_of_three_modalities():
     torch.testing.assert_close(actual, torch.autograd.grad(total(info_nce_plain), (*x, temperature)))
 
 
-def test_gradient_of_one_side_only():
+def test_gradient_of_one_side_only(unit_rows):
     u, v = unit_rows(9, 3).requires_grad_(), unit_rows(9, 3, seed=1)
     (3 * info_nce(u, v, 0.3)).backward()
     expected = torch.autograd.grad(3 * info_nce_plain(u, v, 0.3), u)[0]
     torch.testing.assert_close(u.grad, expected, rtol=1e-6, atol=1e-7)
 
 
-def test_autocast_computes_in_float32():
+def test_autocast_computes_in_float32(unit_rows):
     u, v = (unit_rows(64, 8, seed=seed).float().requires_grad_() for seed in (0, 1))
     with torch.autocast("cpu", dtype=torch.bfloat16):
         value = info_nce(u, v, 0.05)
@@ -232,7 +191,7 @@ def test_autocast_computes_in_float32():
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
-def test_half_precision_is_computed_in_float32(dtype):
+def test_half_precision_is_computed_in_float32(unit_rows, dtype):
     u, v = (unit_rows(64, 8, seed=seed).to(dtype).requires_grad_() for seed in (0, 1))
     value = info_nce(u, v, 0.05)
     value.backward()
@@ -242,13 +201,13 @@ def test_half_precision_is_computed_in_float32(dtype):
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf])
-def test_what_is_not_finite_shows(value):
+def test_what_is_not_finite_shows(unit_rows, value):
     u, v = unit_rows(9, 3), unit_rows(9, 3, seed=1)
     u[3, 1] = value
     assert not math.isfinite(info_nce(u, v, 0.1).item())
 
 
-def test_order_of_the_groups_does_not_matter(tiles):
+def test_order_of_the_groups_does_not_matter(unit_rows, gradients, tiles):
     u, v = unit_rows(30, 3), unit_rows(30, 3, seed=1)
     groups = torch.arange(30) % 4
     shuffled = torch.randperm(30, generator=torch.Generator().manual_seed(0))

@@ -1,14 +1,22 @@
 """The symmetric InfoNCE loss."""
 
+import functools
+import importlib.util
+import logging
+
 import torch
 from torch import Tensor
+from torch.autograd import Function
 
 from clipdim.contrast import tiles
 
-# up to so many pairs the whole matrix of logits is used: it is faster on a CPU core, and on a GPU needs no waiting for
-# the tiles' shift to be read back
-PLAIN_PAIRS = 256
+# up to so many pairs the whole matrix of logits is used: it is faster on a CPU core and next to a kernel, and on a GPU
+# without the kernel needs no waiting for the tiles' shift to be read back
+PLAIN_PAIRS = 128
+PLAIN_PAIRS_BEFORE_KERNEL = 2048
 PLAIN_PAIRS_ON_DEVICES = 8192
+
+logger = logging.getLogger(__name__)
 
 
 def info_nce(u: Tensor, v: Tensor, temperature: Tensor | float, *, groups: Tensor | None = None) -> Tensor:
@@ -22,8 +30,13 @@ def info_nce(u: Tensor, v: Tensor, temperature: Tensor | float, *, groups: Tenso
     Exact, in memory that grows with B and not with its square: the logits are computed in tiles, and again in the
     backward pass, which cannot be differentiated further. Loss and gradients are within 1e-5 of those in float64, for
     which logits above 64 (temperatures below 1/64, if u and v have norm 1) are computed in float64. Batches of at most
-    256 pairs (8,192 on a GPU) go through the whole matrix in the format of u and v. Half precision and autocast are
-    computed in float32.
+    128 pairs go through the whole matrix in the format of u and v. Half precision and autocast are computed in float32.
+
+    On a CUDA GPU with Triton, float32 embeddings of at most 128 dimensions and more than 2,048 pairs go through a
+    kernel; else up to 8,192 pairs go through the whole matrix. Both stay in float32, where a logit of size s is off by
+    ``1e-7 s`` or so, and each softmax weight by this fraction of itself: 1e-5 while ``max|u| max|v| / temperature`` is
+    at most 64, 1e-4 at a temperature of 1e-3. The kernel, unlike the whole matrix, keeps the digits of a loss near 0.
+    It reads nothing back: after a first step, which compiles it, the training step can be captured in a CUDA graph.
 
     Parameters
     ----------
@@ -64,13 +77,18 @@ def info_nce(u: Tensor, v: Tensor, temperature: Tensor | float, *, groups: Tenso
     if u.dtype in (torch.float16, torch.bfloat16):
         u, v = u.float(), v.float()
     with torch.autocast(u.device.type, enabled=False):
-        if len(u) <= (PLAIN_PAIRS if u.device.type == "cpu" else PLAIN_PAIRS_ON_DEVICES):
+        algorithm = _algorithm(u)
+        if algorithm is None:
             return info_nce_plain(u, v, temperature, groups=groups)
         if groups is not None:
             groups, order = groups.sort(stable=True)
             u, v = u[order], v[order]
-        temperature = torch.as_tensor(temperature, dtype=u.dtype, device=u.device).reshape(())
-        return tiles.TiledInfoNCE.apply(u, v, temperature, groups)
+        if isinstance(temperature, Tensor):
+            temperature = temperature.to(u.device, u.dtype).reshape(())
+        else:
+            # written by the device, where a copy would be waited for
+            temperature = u.new_full((), float(temperature))
+        return algorithm.apply(u, v, temperature, groups)
 
 
 def info_nce_plain(u: Tensor, v: Tensor, temperature: Tensor | float, *, groups: Tensor | None = None) -> Tensor:
@@ -91,3 +109,31 @@ def info_nce_plain(u: Tensor, v: Tensor, temperature: Tensor | float, *, groups:
     if groups is not None:
         logits = logits.masked_fill(groups[:, None] != groups[None, :], -torch.inf)
     return ((logits.logsumexp(dim=1) + logits.logsumexp(dim=0)) / 2 - positive).mean()
+
+
+def _algorithm(u: Tensor) -> type[Function] | None:
+    """Choose what goes through the logits of so many pairs on this device; None for the whole matrix."""
+    if len(u) <= (PLAIN_PAIRS if u.device.type == "cpu" else PLAIN_PAIRS_BEFORE_KERNEL):
+        return None
+    if u.device.type == "cuda" and u.dtype == torch.float32 and _kernel_runs(u.device, u.shape[1]):
+        from clipdim.contrast.kernels import KernelInfoNCE
+
+        return KernelInfoNCE
+    return None if u.device.type != "cpu" and len(u) <= PLAIN_PAIRS_ON_DEVICES else tiles.TiledInfoNCE
+
+
+@functools.cache
+def _kernel_runs(device: torch.device, d: int) -> bool:
+    """Whether Triton is there and its kernel starts: some machines lack a compiler, old GPUs the shared memory."""
+    if importlib.util.find_spec("triton") is None:
+        return False
+    try:
+        from clipdim.contrast import kernels
+
+        if d > kernels.LARGEST_DIM:
+            return False
+        kernels.try_out(device, d)
+    except Exception:
+        logger.warning("The Triton kernel of the loss does not run here; PyTorch computes it.", exc_info=True)
+        return False
+    return True

@@ -43,11 +43,14 @@ class TiledInfoNCE(Function):
         shift = bound / math.log(2) - (math.log2(limits.max) - 2 - math.log2(n))
         own = u.new_empty(n, dtype=dtype)
         negatives = u.new_zeros(2, n, dtype=dtype)
+        kept = None  # a single tile need not be computed again
         for i, j, tile in _tiles(u.to(dtype), v.to(dtype), temperature, shift, groups):
             _move_diagonal(tile, i, j, own)
             tile.exp2_()
             negatives[0, i] += tile.sum(dim=1)
             negatives[1, j] += tile.sum(dim=0)
+            if tile.shape == (n, n):
+                kept = tile
         sums = negatives + own.exp2()
         # what may have underflowed, n terms below tiny, must be less than the rounding of a sum
         one_shift = bool((sums > n * limits.tiny / limits.eps).all())
@@ -55,7 +58,7 @@ class TiledInfoNCE(Function):
             x = negatives.to(wide).log2() - own.to(wide)
             normalizers = sums.reciprocal()
         else:
-            shift = 0.0
+            shift, kept = 0.0, None
             own = u.new_empty(n, dtype=wide)
             negatives = u.new_full((2, n), -torch.inf, dtype=wide)
             buffer = own.new_empty(0)
@@ -67,7 +70,7 @@ class TiledInfoNCE(Function):
             x = negatives - own
             normalizers = negatives.logaddexp2(own)
         x = x * math.log(2)
-        ctx.save_for_backward(u, v, temperature, normalizers, -x.sigmoid().sum(dim=0), groups)
+        ctx.save_for_backward(u, v, temperature, normalizers, -x.sigmoid().sum(dim=0), groups, kept)
         ctx.one_shift, ctx.shift = one_shift, shift
         return x.logaddexp(x.new_zeros(())).mean().to(u.dtype)
 
@@ -75,13 +78,17 @@ class TiledInfoNCE(Function):
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
         """Compute the tiles again and add up the gradients."""
-        u, v, temperature, (rows, columns), own, groups = ctx.saved_tensors
+        u, v, temperature, (rows, columns), own, groups, kept = ctx.saved_tensors
         x, y = u.to(rows.dtype), v.to(rows.dtype)
         grad_x, grad_y_t = torch.zeros_like(x), torch.zeros_like(y.T, memory_format=torch.contiguous_format)
         buffer = x.new_empty(0)
-        for i, j, tile in _tiles(x, y, temperature, ctx.shift, groups):
+        everything = slice(0, len(u))
+        again = _tiles(x, y, temperature, ctx.shift, groups) if kept is None else [(everything, everything, kept)]
+        for i, j, tile in again:
             buffer.resize_(tile.shape)
-            if ctx.one_shift:
+            if kept is not None:
+                tile = torch.add(rows[i, None], columns[j], out=buffer).mul_(tile)
+            elif ctx.one_shift:
                 tile.exp2_().mul_(torch.add(rows[i, None], columns[j], out=buffer))
             else:
                 torch.sub(tile, rows[i, None], out=buffer).exp2_()
@@ -112,16 +119,16 @@ def _tiles(
     n = len(x)
     x = x / (temperature * math.log(2))
     n_rows, n_columns = CPU_TILE if x.device.type == "cpu" else GPU_TILE
-    starts = torch.arange(0, n, n_rows, device=x.device)
-    ends = (starts + n_rows).clamp_max(n)
-    firsts, lasts = torch.zeros_like(starts), torch.full_like(starts, n)
+    starts = range(0, n, n_rows)
+    firsts, lasts = [0] * len(starts), [n] * len(starts)
     if groups is not None:
-        firsts = torch.searchsorted(groups, groups[starts])
-        lasts = torch.searchsorted(groups, groups[ends - 1], right=True)
+        heads, tails = groups[::n_rows], groups[[min(start + n_rows, n) - 1 for start in starts]]
+        firsts = torch.searchsorted(groups, heads.contiguous()).tolist()
+        lasts = torch.searchsorted(groups, tails, right=True).tolist()
     shift_ = x.new_tensor(shift)
     buffer = x.new_empty(min(n_rows, n) * min(n_columns, n))
-    for start, end, first, last in torch.stack([starts, ends, firsts, lasts], dim=1).tolist():
-        i = slice(start, end)
+    for start, first, last in zip(starts, firsts, lasts, strict=True):
+        i = slice(start, min(start + n_rows, n))
         for column in range(first, last, n_columns):
             j = slice(column, min(column + n_columns, last))
             shape = i.stop - i.start, j.stop - j.start
