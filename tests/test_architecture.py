@@ -12,7 +12,7 @@ from importlinter.cli import lint_imports
 
 ROOT = Path(__file__).parents[1]
 MUDATA_ROOMS = ("pp", "tl", "pl", "datasets")
-ARRAY_ROOMS = ("contrast", "dimension", "evaluation")
+ARRAY_ROOMS = ("contrast", "dimension", "evaluation", "neighbors")
 
 
 def public_names(*rooms: str) -> list[tuple[str, str]]:

@@ -54,6 +54,35 @@ def test_class_that_was_never_seen_counts_as_wrong():
     assert (scores.by_class["new"], scores.balanced) == (0, 0.5)
 
 
+@pytest.mark.parametrize("n_columns", [4, 12])
+def test_some_rows_are_predicted_from_all(n_columns):
+    rng = np.random.default_rng(0)
+    # several tiles of targets
+    X, labels = rng.normal(size=(9000, n_columns)), rng.choice(["a", "b", "c"], 9000)
+    rows = np.array([8999, 0, 40, 41])
+    v = X + rng.normal(size=X.shape)
+    np.testing.assert_array_equal(label_match(X, v, labels, rows=rows), labels[np.argmax(X[rows] @ v.T, axis=1)])
+    knn = KNeighborsClassifier(15).fit(X[:8000], labels[:8000])
+    found = knn_labels(X[:8000], labels[:8000], X[8000:], rows=[3, 1])
+    np.testing.assert_array_equal(found, knn.predict(X[8000:][[3, 1]]))
+    expected = [
+        KNeighborsClassifier(15).fit(np.delete(X, row, axis=0), np.delete(labels, row)).predict(X[[row]])[0]
+        for row in rows
+    ]
+    np.testing.assert_array_equal(knn_labels(X, labels, rows=rows), expected)
+
+
+def test_equal_votes_go_to_the_label_that_sorts_first():
+    assert knn_labels([[0.0], [1.0]], ["T", "B"], [[0.1], [0.9]], n_neighbors=2).tolist() == ["B", "B"]
+
+
+def test_equally_similar_targets():
+    # all cells at one place: the first target counts, and there are neighbours to vote
+    labels = np.repeat(["b", "a"], [200, 100])
+    assert set(label_match(np.ones((300, 8)), np.ones((300, 8)), labels)) == {"b"}
+    assert len(knn_labels(np.ones((300, 8)), labels)) == 300
+
+
 @pytest.mark.parametrize(
     ("call", "message"),
     [
@@ -62,6 +91,10 @@ def test_class_that_was_never_seen_counts_as_wrong():
         (lambda: knn_labels(np.ones((3, 2)), ["a"] * 3, n_neighbors=0), "n_neighbors=0 must"),
         (lambda: knn_labels(np.ones((1, 2)), ["a"]), "too few to learn labels from"),
         (lambda: knn_labels(np.ones((0, 2)), [], np.ones((1, 2))), "too few to learn labels from"),
+        (lambda: knn_labels(np.ones((3, 2)), ["a"] * 3, rows=[3]), "row numbers from 0 to 2"),
+        (lambda: knn_labels(np.ones((3, 2)), ["a"] * 3, np.ones((3, 4))), "have 4 dimensions, the training cells 2"),
+        (lambda: knn_labels(np.full((3, 2), np.nan), ["a"] * 3), "must be finite"),
+        (lambda: label_match(np.ones((3, 2)), np.ones((3, 2)), ["a"] * 3, rows=[]), "row numbers from 0 to 2"),
         (lambda: class_scores(["a"], ["a", "b"]), "1 cells need as many labels"),
         (lambda: class_scores([], []), "no cells to score"),
     ],

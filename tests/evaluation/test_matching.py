@@ -96,3 +96,44 @@ def test_no_cells():
 def test_k_must_be_several_numbers(pair):
     with pytest.raises(ValueError, match=r"k=5 must hold integers of at least 1, for instance \(1, 10, 50\)"):
         match_scores(*pair, k=5)
+
+
+# 20,000 targets are several tiles
+@pytest.mark.parametrize("n", [120, 20_000])
+@pytest.mark.parametrize("block_size", [None, 13])
+def test_ranks_of_some_rows_are_those_of_all(n, block_size):
+    rng = np.random.default_rng(0)
+    u, v = rng.integers(-3, 4, size=(2, n, 4)).astype(np.float32)  # many ties
+    rows = rng.choice(n, 50, replace=False)
+    similarity = u[rows] @ v.T
+    own = similarity[np.arange(50), rows, None]
+    expected = 1 + (similarity > own).sum(axis=1) + ((similarity == own).sum(axis=1) - 1) / 2
+    np.testing.assert_array_equal(ranks(u, v, rows=rows, block_size=block_size), expected)
+
+
+def test_scores_of_a_random_subset(pair):
+    scores = match_scores(*pair, alpha=0.05, k=(3,), n_queries=40, random_state=5)
+    rows = np.sort(np.random.default_rng(5).choice(120, 40, replace=False))
+    rank = naive_ranks(*pair)[rows]
+    assert (scores.n_cells, scores.n_queries) == (120, 40)
+    assert (scores.top_alpha, scores.recall) == (np.mean(rank <= 6), {3: np.mean(rank <= 3)})
+    assert scores.foscttm == pytest.approx(np.mean(rank - 1) / 119)
+    assert match_scores(*pair, n_queries=None) == match_scores(*pair, n_queries=120) == match_scores(*pair)
+
+
+def test_subset_is_without_bias(pair):
+    found = [match_scores(*pair, n_queries=30, random_state=seed).foscttm for seed in range(400)]
+    error = np.std(found) / np.sqrt(400)
+    assert np.mean(found) == pytest.approx(match_scores(*pair).foscttm, abs=4 * error)
+
+
+@pytest.mark.parametrize("n_queries", [0, -1, 2.5, "all", True])
+def test_bad_number_of_queries(pair, n_queries):
+    with pytest.raises(ValueError, match=r"n_queries=.* must be an integer of at least 1.*or None for all"):
+        match_scores(*pair, n_queries=n_queries)
+
+
+@pytest.mark.parametrize("rows", [[], [0, 120], [-1], [0.5], [[1]], np.ones(120, dtype=bool)])
+def test_bad_rows(pair, rows):
+    with pytest.raises(ValueError, match=r"(?s)rows must be row numbers from 0 to 119.*numpy\.flatnonzero"):
+        ranks(*pair, rows=rows)

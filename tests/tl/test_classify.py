@@ -48,6 +48,23 @@ def test_label_match_in_both_directions(hand_made_fit):
             assert accuracy(table, split=name, method=method, kind="overall") == pytest.approx(expected)
 
 
+def test_random_cells_are_predicted_from_all(hand_made_fit):
+    mdata, rna, prot, split = hand_made_fit
+    joint, types = (rna + prot) / 2, mdata.obs["cell_type"].to_numpy().astype(str)
+    train = split == "train"
+    table = classify(mdata, "cell_type", n_queries=25, random_state=4)
+    rows = np.sort(np.random.default_rng(4).choice((~train).sum(), 25, replace=False))
+    predicted = KNeighborsClassifier(15).fit(joint[train], types[train]).predict(joint[~train][rows])
+    found = accuracy(table, split="held-out", method="joint k-NN", kind="overall")
+    assert found == pytest.approx(np.mean(predicted == types[~train][rows]))
+    best = np.argmax(rna[~train][rows] @ prot[~train].T, axis=1)
+    found = accuracy(table, split="held-out", method="rna to prot", kind="overall")
+    assert found == pytest.approx(np.mean(types[~train][best] == types[~train][rows]))
+    assert set(table.loc[table["kind"] == "overall", "n_cells"]) == {25}
+    assert mdata.uns["clipdim"]["confusion"]["n_cells"].sum() == 6 * 25
+    pd.testing.assert_frame_equal(classify(mdata, "cell_type", n_queries=None), classify(mdata, "cell_type"))
+
+
 def test_columns_and_counts(hand_made_fit):
     mdata, _, _, split = hand_made_fit
     table = classify(mdata, "cell_type")
@@ -128,6 +145,8 @@ def test_errors(hand_made_fit):
         classify(mdata, "score")
     with pytest.raises(ValueError, match="n_neighbors=0"):
         classify(mdata, "cell_type", n_neighbors=0)
+    with pytest.raises(ValueError, match="n_queries=-1 must be an integer of at least 1"):
+        classify(mdata, "cell_type", n_queries=-1)
     with pytest.raises(ValueError, match="view"):
         classify(mdata[:50], "cell_type")
     with pytest.raises(KeyError, match=r"clipdim\.tl\.fit"):

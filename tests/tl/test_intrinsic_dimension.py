@@ -18,6 +18,8 @@ COLUMNS = [
     "estimator",
     "aggregation",
     "n_neighbors",
+    "n_anchors",
+    "exact",
 ]
 
 
@@ -108,6 +110,19 @@ def test_repeated_cells_and_anchors(adata):
     anchored = intrinsic_dimension(adata, use_rep="X_flat", n_anchors=200, key_added="id", random_state=1)
     assert anchored.loc[0, "estimate"] == pytest.approx(once, abs=0.3)
     assert adata.obs["id"].notna().sum() == 200
+
+
+def test_many_cells_are_measured_around_some_unless_each_is_asked_for():
+    X = np.random.default_rng(0).normal(size=(20_001, 2))
+    adata = AnnData(obsm={"X_flat": X}, shape=(len(X), 0))
+    few = AnnData(obsm={"X_flat": X[1:]}, shape=(20_000, 0))
+    some = intrinsic_dimension(adata, use_rep="X_flat").iloc[0]
+    every = intrinsic_dimension(adata, use_rep="X_flat", key_added="id").iloc[0]
+    assert (some["n_anchors"], every["n_anchors"], every["exact"]) == (10_000, 20_001, True)
+    assert intrinsic_dimension(few, use_rep="X_flat")["n_anchors"].tolist() == [20_000]
+    assert some["low"] < every["estimate"] < some["high"]
+    assert adata.obs["id"].notna().all()
+    assert every["estimate"] == intrinsic_dimension(adata, use_rep="X_flat", n_anchors=None)["estimate"].item()
 
 
 def test_twonn_writes_the_table_only(adata):

@@ -4,6 +4,7 @@ import pandas as pd
 import pytest
 from anndata import AnnData
 
+from clipdim.evaluation import match_scores
 from clipdim.tl import match
 
 
@@ -22,14 +23,22 @@ def naive_scores(u, v, alpha, k):
 def test_table_equals_definitions(hand_made_fit):
     mdata, rna, prot, split = hand_made_fit
     table = match(mdata, alpha=0.05, k=(1, 5)).set_index(["split", "query", "target"]).sort_index()
-    assert list(table.columns) == ["n_cells", "top_alpha", "recall_at_1", "recall_at_5", "foscttm", "median_rank"]
+    assert list(table.columns) == [
+        "n_cells",
+        "n_queries",
+        "top_alpha",
+        "recall_at_1",
+        "recall_at_5",
+        "foscttm",
+        "median_rank",
+    ]
     assert len(table) == 4
     for name in ("held-out", "train"):
         cells = split == name
         assert set(table.loc[name, "n_cells"]) == {cells.sum()}
         for query, target, u, v in (("rna", "prot", rna, prot), ("prot", "rna", prot, rna)):
             expected = naive_scores(u[cells], v[cells], 0.05, (1, 5))
-            found = table.loc[name, query, target].to_numpy()[1:]
+            found = table.loc[name, query, target].to_numpy()[2:]
             np.testing.assert_allclose(found.astype(float), expected, rtol=1e-6)
 
 
@@ -49,6 +58,20 @@ def test_table_survives_the_file(hand_made_fit, tmp_path):
     stored = again.uns["clipdim"]["match"].reset_index(drop=True)
     pd.testing.assert_frame_equal(stored, table, check_dtype=False, check_index_type=False)
     pd.testing.assert_frame_equal(match(again), table)
+
+
+def test_random_queries_among_all_cells(hand_made_fit):
+    mdata, rna, prot, split = hand_made_fit
+    table = match(mdata, alpha=0.05, k=(1, 5), n_queries=30, random_state=2)
+    assert set(table["n_queries"]) == {30}
+    for name in ("held-out", "train"):
+        cells = split == name
+        scores = match_scores(rna[cells], prot[cells], alpha=0.05, k=(1, 5), n_queries=30, random_state=2)
+        row = table[(table["split"] == name) & (table["query"] == "rna")].iloc[0]
+        assert row["n_cells"] == cells.sum()
+        assert (row["recall_at_5"], row["foscttm"]) == (scores.recall[5], scores.foscttm)
+    assert not table.equals(match(mdata, alpha=0.05, k=(1, 5), n_queries=30, random_state=3))
+    pd.testing.assert_frame_equal(match(mdata, n_queries=None), match(mdata))
 
 
 def test_nothing_held_out(hand_made_fit):
@@ -79,6 +102,8 @@ def test_errors(hand_made_fit):
         match(mdata, key="other")
     with pytest.raises(ValueError, match="alpha=2"):
         match(mdata, alpha=2)
+    with pytest.raises(ValueError, match="n_queries=0 must be an integer of at least 1"):
+        match(mdata, n_queries=0)
     with pytest.raises(TypeError, match="MuData"):
         match(AnnData(np.zeros((2, 2))))
     mdata.obs["clipdim_split"] = pd.Categorical([None] * mdata.n_obs, categories=["train"])

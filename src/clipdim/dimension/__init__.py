@@ -2,18 +2,17 @@
 
 from clipdim.dimension.estimation import AGGREGATIONS, Estimate, TooFewPointsError, estimate
 from clipdim.dimension.estimators import ESTIMATORS, lpca, mle, twonn
-from clipdim.dimension.neighbors import Neighbors, distinct_points, nearest_neighbors
+from clipdim.neighbors import Neighbors as Neighbors
+from clipdim.neighbors import distinct_points as distinct_points
+from clipdim.neighbors import nearest_neighbors as nearest_neighbors
 
 __all__ = [
     "AGGREGATIONS",
     "ESTIMATORS",
     "Estimate",
-    "Neighbors",
     "TooFewPointsError",
-    "distinct_points",
     "estimate",
     "lpca",
     "mle",
-    "nearest_neighbors",
     "twonn",
 ]

@@ -8,7 +8,7 @@ from numpy.typing import ArrayLike
 from scipy.stats import norm, t
 
 from clipdim.dimension.intervals import compact_blocks, jackknife_standard_error, overlap_standard_error
-from clipdim.dimension.neighbors import Neighbors, distinct_points, nearest_neighbors
+from clipdim.neighbors import Neighbors, distinct_points, nearest_neighbors
 
 AGGREGATIONS = ("harmonic", "arithmetic")
 _NAMES = ("mle", "twonn", "lpca")
@@ -42,6 +42,8 @@ class Estimate:
         Neighbours of each point.
     n_points
         Distinct points; rows that repeat another one count once.
+    exact
+        False where the neighbours were found by an approximate search, which may miss some.
     """
 
     estimate: float
@@ -52,6 +54,7 @@ class Estimate:
     aggregation: str
     n_neighbors: int
     n_points: int
+    exact: bool = True
 
 
 def _pointwise_mle(points: np.ndarray, neighbors: Neighbors) -> np.ndarray:
@@ -86,6 +89,8 @@ def estimate(
     n_neighbors: int = 20,
     aggregation: str = "harmonic",
     n_anchors: int | None = None,
+    backend: str = "auto",
+    device: str = "cpu",
     random_state: int = 0,
 ) -> Estimate:
     """Estimate the intrinsic dimension of a point cloud, with a 95 % interval.
@@ -117,8 +122,11 @@ def estimate(
     n_anchors
         Estimate around so many random points only, at least 4, with their neighbours from all points; `None` means
         around all.
+    backend, device
+        How the neighbours are found, see :func:`clipdim.neighbors.nearest_neighbors`; exactly, unless there are more
+        than 200,000 anchors in more than 6 columns.
     random_state
-        Seed of the draw of anchors.
+        Seed of the draw of anchors, and of an approximate search.
 
     Returns
     -------
@@ -166,15 +174,17 @@ def estimate(
         )
         raise TooFewPointsError(msg)
     points = values[rows]
-    neighbors = nearest_neighbors(points, n_neighbors, n_anchors=n_anchors, random_state=random_state)
+    neighbors = nearest_neighbors(
+        points, n_neighbors, n_anchors=n_anchors, backend=backend, device=device, random_state=random_state
+    )
     if estimator == "twonn":
         found, low, high = _two_neighbors(points, neighbors)
-        return Estimate(found, low, high, None, estimator, aggregation, n_neighbors, len(rows))
+        return Estimate(found, low, high, None, estimator, aggregation, n_neighbors, len(rows), neighbors.exact)
     local = _POINTWISE[estimator](points, neighbors)
     found, low, high = _aggregate(local, neighbors, aggregation)
     pointwise = np.full(len(rows), np.nan)
     pointwise[neighbors.queries] = local
-    return Estimate(found, low, high, pointwise[point], estimator, aggregation, n_neighbors, len(rows))
+    return Estimate(found, low, high, pointwise[point], estimator, aggregation, n_neighbors, len(rows), neighbors.exact)
 
 
 def _points(X: ArrayLike) -> np.ndarray:

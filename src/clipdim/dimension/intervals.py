@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from clipdim.dimension.neighbors import Neighbors
+from clipdim.neighbors import Neighbors
 
 
 def overlap_standard_error(values: np.ndarray, neighbors: Neighbors) -> float:

@@ -3,10 +3,11 @@
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from numpy.typing import ArrayLike
-from sklearn.neighbors import KNeighborsClassifier
 
-from clipdim.evaluation.matching import _BLOCK_VALUES, _pair
+from clipdim.evaluation.matching import _BLOCK_VALUES, _TILE_TARGETS, _pair, _rows
+from clipdim.neighbors import in_threads, nearest_neighbors, nearest_points
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,7 @@ class ClassScores:
     n_cells: dict[str, int]
 
 
-def label_match(u: ArrayLike, v: ArrayLike, labels: ArrayLike) -> np.ndarray:
+def label_match(u: ArrayLike, v: ArrayLike, labels: ArrayLike, *, rows: ArrayLike | None = None) -> np.ndarray:
     """Label of the target that is most similar to each query, by inner product.
 
     Parameters
@@ -42,15 +43,18 @@ def label_match(u: ArrayLike, v: ArrayLike, labels: ArrayLike) -> np.ndarray:
         Embedding of the targets, the same cells in the same order, (n, d).
     labels
         Labels of the targets, (n,).
+    rows
+        Queries to predict, row numbers of `u`, (n_queries,); `None` means all. The targets are always all cells.
 
     Returns
     -------
-    Predicted labels of the queries, (n,).
+    Predicted labels of the queries, (n_queries,). Of equally similar targets the first counts.
 
     Raises
     ------
     ValueError
-        If the embeddings differ in shape, are empty, or hold NaN or infinity, or the number of labels is another.
+        If the embeddings differ in shape, are empty, or hold NaN or infinity, the number of labels is another, or
+        `rows` are not row numbers.
 
     References
     ----------
@@ -64,13 +68,41 @@ def label_match(u: ArrayLike, v: ArrayLike, labels: ArrayLike) -> np.ndarray:
     """
     u, v = _pair(u, v)
     labels = _labels(labels, len(u))
-    block_size = max(1, _BLOCK_VALUES // len(u))
-    best = [np.argmax(u[start : start + block_size] @ v.T, axis=1) for start in range(0, len(u), block_size)]
-    return labels[np.concatenate(best)]
+    rows = _rows(rows, len(u))
+    width = min(_TILE_TARGETS, len(u))
+    size = _BLOCK_VALUES // width
+
+    def part(numbers: np.ndarray) -> np.ndarray:
+        blocks = np.split(rows[numbers], range(size, len(numbers), size))
+        buffer = torch.empty((min(size, len(numbers)), width))
+        return np.concatenate([_most_similar(torch.from_numpy(u[block]), v, buffer) for block in blocks])
+
+    return labels[np.concatenate(in_threads(part, len(rows)))]
+
+
+def _most_similar(queries: torch.Tensor, v: np.ndarray, buffer: torch.Tensor) -> np.ndarray:
+    width = buffer.shape[1]
+    best = np.zeros(len(queries), dtype=np.intp)
+    highest = np.full(len(queries), -np.inf, dtype=np.float32)
+    for start in range(0, len(v), width):
+        targets = torch.from_numpy(v[start : start + width])
+        # the last tile is narrower
+        out = buffer.view(-1)[: len(queries) * len(targets)].view(len(queries), len(targets))
+        similarity = torch.mm(queries, targets.T, out=out).numpy()
+        column = similarity.argmax(axis=1)
+        found = similarity[np.arange(len(queries)), column]
+        best = np.where(found > highest, start + column, best)
+        highest = np.maximum(highest, found)
+    return best
 
 
 def knn_labels(
-    train: ArrayLike, train_labels: ArrayLike, query: ArrayLike | None = None, *, n_neighbors: int = 15
+    train: ArrayLike,
+    train_labels: ArrayLike,
+    query: ArrayLike | None = None,
+    *,
+    n_neighbors: int = 15,
+    rows: ArrayLike | None = None,
 ) -> np.ndarray:
     """Most frequent label among the nearest training cells, by Euclidean distance.
 
@@ -84,23 +116,25 @@ def knn_labels(
         Embedding of other cells, (n_query, d); `None` predicts the training cells, each from the others only.
     n_neighbors
         Number of neighbours that vote; fewer where there are fewer training cells.
+    rows
+        Cells to predict, row numbers of `query`, or of `train` without it; `None` means all. All training cells vote.
 
     Returns
     -------
-    Predicted labels, (n_query,) or (n_train,). Equal votes go to the label that sorts first.
+    Predicted labels, (n_query,), (n_train,) or (n_rows,). Equal votes go to the label that sorts first.
 
     Raises
     ------
     ValueError
-        If `n_neighbors` is below 1, there are no cells to learn from, an embedding holds NaN, or the number of labels
-        is another.
+        If `n_neighbors` is below 1, there are no cells to learn from, an embedding is not (cells, dimensions) or holds
+        NaN or infinity, the number of labels is another, or `rows` are not row numbers.
 
     Examples
     --------
     >>> knn_labels([[0.0], [0.1], [5.0], [5.1]], ["B", "B", "T", "T"], [[0.2], [4.0]], n_neighbors=2).tolist()
     ['B', 'T']
     """
-    train = np.asarray(train)
+    train = _embedding(train)
     labels = _labels(train_labels, len(train))
     others = len(train) - (query is None)
     if not isinstance(n_neighbors, int | np.integer) or n_neighbors < 1:
@@ -109,8 +143,20 @@ def knn_labels(
     if others < 1:
         msg = f"{len(train)} training cells are too few to learn labels from; label more cells"
         raise ValueError(msg)
-    classifier = KNeighborsClassifier(n_neighbors=min(n_neighbors, others)).fit(train, labels)
-    return classifier.predict(None if query is None else np.asarray(query))
+    k = min(n_neighbors, others)
+    if query is None:
+        neighbors = nearest_neighbors(train, k, rows=_rows(rows, len(train)), backend="exact").indices
+    else:
+        query = _embedding(query)
+        if query.shape[1] != train.shape[1]:
+            msg = f"the cells to predict have {query.shape[1]} dimensions, the training cells {train.shape[1]}"
+            raise ValueError(msg)
+        neighbors = nearest_points(train, query[_rows(rows, len(query))], k)[1]
+    classes, codes = np.unique(labels, return_inverse=True)
+    # one bin for each pair of cell and class; argmax takes the first of equal votes
+    bins = codes[neighbors] + len(classes) * np.arange(len(neighbors))[:, None]
+    votes = np.bincount(bins.ravel(), minlength=len(neighbors) * len(classes)).reshape(-1, len(classes))
+    return classes[votes.argmax(axis=1)]
 
 
 def class_scores(labels: ArrayLike, predicted: ArrayLike) -> ClassScores:
@@ -160,3 +206,12 @@ def _labels(labels: ArrayLike, n: int) -> np.ndarray:
         msg = f"{n} cells need as many labels, got an array of shape {labels.shape}"
         raise ValueError(msg)
     return labels
+
+
+def _embedding(X: ArrayLike) -> np.ndarray:
+    X = np.asarray(X)
+    X = X.astype(np.result_type(X.dtype, np.float32), copy=False)
+    if X.ndim != 2 or not np.isfinite(X).all():
+        msg = f"an embedding must be finite and of shape (cells, dimensions), got shape {X.shape}"
+        raise ValueError(msg)
+    return X

@@ -4,10 +4,14 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from numpy.typing import ArrayLike
 
-# similarities held at once: 2^22 float32 are 16 MB
-_BLOCK_VALUES = 2**22
+from clipdim.neighbors import draw_rows, in_threads
+
+# similarities held at once, and targets of them: 2^20 float32 are 4 MB and stay in the cache
+_BLOCK_VALUES = 2**20
+_TILE_TARGETS = 2**13
 
 
 @dataclass(frozen=True)
@@ -25,7 +29,9 @@ class MatchScores:
     median_rank
         Median rank of the true match, 1 is best.
     n_cells
-        Number of cells.
+        Number of cells, each a target.
+    n_queries
+        Number of cells that were searched for.
     """
 
     top_alpha: float
@@ -33,12 +39,13 @@ class MatchScores:
     foscttm: float
     median_rank: float
     n_cells: int
+    n_queries: int
 
 
-def ranks(u: ArrayLike, v: ArrayLike, *, block_size: int | None = None) -> np.ndarray:
+def ranks(u: ArrayLike, v: ArrayLike, *, rows: ArrayLike | None = None, block_size: int | None = None) -> np.ndarray:
     """Rank of each cell's true match, row i of `v` for row i of `u`, by inner product.
 
-    Ties count half: a cell as close as the true match adds 1/2. Time grows with n^2 d, memory with n `block_size`.
+    Ties count half: a cell as close as the true match adds 1/2. Time grows with n_queries n d, memory with n d.
 
     Parameters
     ----------
@@ -46,17 +53,19 @@ def ranks(u: ArrayLike, v: ArrayLike, *, block_size: int | None = None) -> np.nd
         Embedding of the queries, (n, d).
     v
         Embedding of the targets, the same cells in the same order, (n, d).
+    rows
+        Cells to search for, row numbers, (n_queries,); `None` means all. The targets are always all cells.
     block_size
-        Number of queries compared at a time; `None` chooses it so that the similarities take 16 MB.
+        Number of queries compared at a time, each with up to 8,192 targets; `None` chooses 4 MB of similarities.
 
     Returns
     -------
-    1 + the number of closer targets + half the number of other equally close ones, (n,), float64.
+    1 + the number of closer targets + half the number of other equally close ones, (n_queries,), float64.
 
     Raises
     ------
     ValueError
-        If the embeddings differ in shape, are empty, or hold NaN or infinity.
+        If the embeddings differ in shape, are empty, or hold NaN or infinity, or `rows` are not row numbers.
 
     Examples
     --------
@@ -65,19 +74,54 @@ def ranks(u: ArrayLike, v: ArrayLike, *, block_size: int | None = None) -> np.nd
     [1.0, 2.5, 2.5]
     """
     u, v = _pair(u, v)
-    n = len(u)
-    block_size = block_size or max(1, _BLOCK_VALUES // n)
-    found = np.empty(n)
-    for start in range(0, n, block_size):
-        similarity = u[start : start + block_size] @ v.T
-        # taken from the product itself: computed otherwise it could differ in the last bit and lose to itself
-        own = np.diagonal(similarity, offset=start).copy()[:, None]
-        closer, at_least = _counts(similarity > own), _counts(similarity >= own)
-        found[start : start + block_size] = (1 + closer + at_least) / 2
-    return found
+    n, d = u.shape
+    rows = _rows(rows, n)
+    n_tiles = -(-n // _TILE_TARGETS)
+    width = -(-n // n_tiles)
+    targets = torch.zeros((n_tiles * width, d))
+    targets[:n] = torch.from_numpy(v)
+    tiles = targets.split(width)
+    size = block_size or max(1, _BLOCK_VALUES // width)
+
+    def part(numbers: np.ndarray) -> np.ndarray:
+        buffer = torch.empty((min(size, len(numbers)), width))
+        blocks = np.split(rows[numbers], range(size, len(numbers), size))
+        return np.concatenate([_ranks_of(torch.from_numpy(u[block]), block, tiles, n, buffer) for block in blocks])
+
+    return np.concatenate(in_threads(part, len(rows)))
 
 
-def match_scores(u: ArrayLike, v: ArrayLike, *, alpha: float = 0.005, k: Sequence[int] = (1, 10, 50)) -> MatchScores:
+def _ranks_of(
+    queries: torch.Tensor, rows: np.ndarray, tiles: tuple[torch.Tensor, ...], n: int, buffer: torch.Tensor
+) -> np.ndarray:
+    width = buffer.shape[1]
+    similarity = buffer[: len(rows)]
+    # taken from the product itself: computed otherwise it could differ in the last bit and lose to itself
+    own = torch.empty((len(rows), 1))
+    homes = np.unique(rows // width)
+    for home in homes:
+        torch.mm(queries, tiles[home].T, out=similarity)
+        mine = np.flatnonzero(rows // width == home)
+        own[mine, 0] = similarity[mine, rows[mine] % width]
+    closer_less_further = np.zeros(len(rows))
+    for number in [homes[-1], *np.delete(np.arange(len(tiles)), homes[-1])]:
+        if number != homes[-1]:
+            torch.mm(queries, tiles[number].T, out=similarity)
+        real = similarity[:, : n - number * width]
+        closer_less_further += real.sub_(own).sign_().sum(dim=1).numpy()
+    # closer + equal + further = n, the cell itself among the equal
+    return (1 + n + closer_less_further) / 2
+
+
+def match_scores(
+    u: ArrayLike,
+    v: ArrayLike,
+    *,
+    alpha: float = 0.005,
+    k: Sequence[int] = (1, 10, 50),
+    n_queries: int | None = None,
+    random_state: int = 0,
+) -> MatchScores:
     """Score the matching of the cells of one embedding to those of another, in one direction.
 
     Parameters
@@ -90,6 +134,10 @@ def match_scores(u: ArrayLike, v: ArrayLike, *, alpha: float = 0.005, k: Sequenc
         Share of the targets among which the true match counts as found, in (0, 1].
     k
         Numbers of targets for the recall, each at least 1.
+    n_queries
+        Search for so many random cells only, among all of them; `None` means for all.
+    random_state
+        Seed of the draw.
 
     Returns
     -------
@@ -98,7 +146,8 @@ def match_scores(u: ArrayLike, v: ArrayLike, *, alpha: float = 0.005, k: Sequenc
     Raises
     ------
     ValueError
-        If the embeddings differ in shape, are empty, or hold NaN or infinity; if `alpha` or `k` is out of range.
+        If the embeddings differ in shape, are empty, or hold NaN or infinity; if `alpha`, `k` or `n_queries` is out of
+        range.
 
     References
     ----------
@@ -119,20 +168,27 @@ def match_scores(u: ArrayLike, v: ArrayLike, *, alpha: float = 0.005, k: Sequenc
     if not isinstance(k, Iterable) or any(not isinstance(number, int | np.integer) or number < 1 for number in k):
         msg = f"k={k!r} must hold integers of at least 1, for instance (1, 10, 50)"
         raise ValueError(msg)
-    rank = ranks(u, v)
-    n = len(rank)
+    u, v = _pair(u, v)
+    n = len(u)
+    rank = ranks(u, v, rows=draw_rows(n, n_queries, random_state=random_state))
     return MatchScores(
         top_alpha=float(np.mean(rank <= max(1, int(alpha * n)))),
         recall={int(number): float(np.mean(rank <= number)) for number in k},
         foscttm=float(np.mean(rank - 1) / max(1, n - 1)),
         median_rank=float(np.median(rank)),
         n_cells=n,
+        n_queries=len(rank),
     )
 
 
-def _counts(mask: np.ndarray) -> np.ndarray:
-    # row by row: with axis=1 numpy widens every element to an integer and is slower
-    return np.array([np.count_nonzero(row) for row in mask])
+def _rows(rows: ArrayLike | None, n: int) -> np.ndarray:
+    if rows is None:
+        return np.arange(n)
+    found = np.asarray(rows)
+    if found.ndim != 1 or found.dtype.kind not in "iu" or len(found) == 0 or found.min() < 0 or found.max() >= n:
+        msg = f"rows must be row numbers from 0 to {n - 1}, got {rows!r}; numpy.flatnonzero(mask) makes them of a mask"
+        raise ValueError(msg)
+    return found
 
 
 def _pair(u: ArrayLike, v: ArrayLike) -> tuple[np.ndarray, np.ndarray]:

@@ -11,18 +11,28 @@ from mudata import MuData
 from clipdim import _keys
 from clipdim._mudata import Embeddings, obs_column, paired_embeddings, read_fit, require_mudata, write_tables
 from clipdim.evaluation import class_scores, knn_labels, label_match
+from clipdim.neighbors import draw_rows
 
 _JOINT = "joint k-NN"
 
 
-def classify(mdata: MuData, label_key: str, *, n_neighbors: int = 15, key: str = _keys.KEY) -> pd.DataFrame:
+def classify(
+    mdata: MuData,
+    label_key: str,
+    *,
+    n_neighbors: int = 15,
+    n_queries: int | None = 10_000,
+    key: str = _keys.KEY,
+    random_state: int = 0,
+) -> pd.DataFrame:
     """Measure how well labels, as cell types, are predicted from the embeddings.
 
     Two methods. `"joint k-NN"`: the most frequent label among the nearest training cells in the joint embedding; a
     training cell is predicted from the other training cells only. `"{a} to {b}"`, for both directions of each pair of
     modalities: the label of the most similar cell of the same split in the other modality. Cells that lack a
     modality, and those of a norm set, are left out. A class with one cell is no error: held-out
-    cells of a class that no training cell has count as wrong.
+    cells of a class that no training cell has count as wrong. Of many cells a random subset is predicted, always from
+    all, so that time and memory grow with the number of cells and not with its square.
 
     Parameters
     ----------
@@ -32,14 +42,19 @@ def classify(mdata: MuData, label_key: str, *, n_neighbors: int = 15, key: str =
         Column of `mdata.obs` or of a modality's `.obs`: categories, strings or integers.
     n_neighbors
         Neighbours that vote.
+    n_queries
+        Predict at most so many cells of a split, drawn at random; `None` predicts all. For a rare class, whose
+        accuracy then rests on few cells, pass more.
     key
         Name of the fit.
+    random_state
+        Seed of the draw.
 
     Returns
     -------
     The rows of this label key, one for each split, method and measure: `label_key`, `split`, `method`, `kind`
     (`"overall"`, `"balanced"`: mean over classes present, or `"class"`), `label` (the class, else as `kind`),
-    `accuracy` (fraction), `n_cells`.
+    `accuracy` (fraction), `n_cells` (predicted ones).
 
     Writes the table to `mdata.uns[key]["classify"]` and the counts of each label and prediction that occur together to
     `mdata.uns[key]["confusion"]` (`label_key`, `split`, `method`, `label`, `predicted`, `n_cells`), beside the rows of
@@ -53,7 +68,7 @@ def classify(mdata: MuData, label_key: str, *, n_neighbors: int = 15, key: str =
         If there is no fit of that name or no such column.
     ValueError
         If `mdata` is a view, the labels are not classes, fewer than two classes or training cells are labelled, or
-        `n_neighbors` is below 1.
+        `n_neighbors` or `n_queries` is below 1.
 
     Warns
     -----
@@ -94,8 +109,9 @@ def classify(mdata: MuData, label_key: str, *, n_neighbors: int = 15, key: str =
     predictions = {}
     for split, cells in ((_keys.HELD_OUT, held_out), (_keys.TRAIN, train)):
         if cells.any():
-            for method, predicted in _predict(embeddings, truth, train, cells, n_neighbors).items():
-                predictions[split, method] = truth[cells].astype(str), predicted
+            rows = draw_rows(int(cells.sum()), n_queries, random_state=random_state)
+            for method, predicted in _predict(embeddings, truth, train, cells, rows, n_neighbors).items():
+                predictions[split, method] = truth[cells][rows].astype(str), predicted
     table = _table(label_key, predictions)
     confusion = _confusion(label_key, predictions)
     fit = read_fit(mdata, key)
@@ -121,13 +137,20 @@ def _class_labels(column: pd.Series, label_key: str) -> pd.Series:
 
 
 def _predict(
-    embeddings: Embeddings, truth: np.ndarray, train: np.ndarray, cells: np.ndarray, n_neighbors: int
+    embeddings: Embeddings,
+    truth: np.ndarray,
+    train: np.ndarray,
+    cells: np.ndarray,
+    rows: np.ndarray,
+    n_neighbors: int,
 ) -> dict[str, np.ndarray]:
     query = None if np.array_equal(train, cells) else embeddings.joint[cells]
-    predicted = {_JOINT: knn_labels(embeddings.joint[train], truth[train].astype(str), query, n_neighbors=n_neighbors)}
+    labels = truth[train].astype(str)
+    predicted = {_JOINT: knn_labels(embeddings.joint[train], labels, query, n_neighbors=n_neighbors, rows=rows)}
+    labels = truth[cells].astype(str)
     for source, target in permutations(embeddings.modalities, 2):
         predicted[f"{source} to {target}"] = label_match(
-            embeddings.by_modality[source][cells], embeddings.by_modality[target][cells], truth[cells].astype(str)
+            embeddings.by_modality[source][cells], embeddings.by_modality[target][cells], labels, rows=rows
         )
     return predicted
 

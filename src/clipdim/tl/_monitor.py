@@ -80,11 +80,15 @@ def _mle(points: ArrayLike) -> float:
         return np.nan
 
 
+def default_anchors(n_points: int) -> int | None:
+    """Return around how many of the points to estimate; `None` is all: then time grows with their number only."""
+    return N_FINAL_ANCHORS if n_points > 2 * N_FINAL_ANCHORS else None
+
+
 def final_dimension(points: np.ndarray, cells: str) -> _keys.Dimension:
     """Intrinsic dimension of an embedding, with its interval; NaN when there are too few distinct cells."""
-    n_anchors = N_FINAL_ANCHORS if len(points) > 2 * N_FINAL_ANCHORS else None
     try:
-        found = dimension.estimate(points, n_neighbors=NEIGHBORS, n_anchors=n_anchors)
+        found = dimension.estimate(points, n_neighbors=NEIGHBORS, n_anchors=default_anchors(len(points)))
         estimate, low, high = found.estimate, found.low, found.high
     except dimension.TooFewPointsError:
         estimate = low = high = np.nan
