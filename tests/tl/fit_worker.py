@@ -7,16 +7,23 @@ import torch
 
 import clipdim
 
-folder, similarity = Path(sys.argv[1]), sys.argv[2]
-torch.set_num_threads(1)
-mdata = clipdim.datasets.simulate_citeseq(n_cells=400)
-clipdim.pp.citeseq(mdata)
-recipe = "paper" if similarity == "inner" else "default"
-clipdim.tl.fit(mdata, out_dim=8, recipe=recipe, batch_size=64, max_epochs=10, progress=False, distributed=True)
-mdata.write(folder / f"{torch.distributed.get_rank()}.h5mu")
-other = clipdim.datasets.simulate_citeseq(n_cells=400, random_state=torch.distributed.get_rank())
-clipdim.pp.citeseq(other)
-try:
-    clipdim.tl.fit(other, progress=False, distributed=True)
-except ValueError as error:
-    (folder / f"{torch.distributed.get_rank()}.txt").write_text(str(error))
+
+def main():
+    folder, similarity = Path(sys.argv[1]), sys.argv[2]
+    torch.set_num_threads(1)
+    mdata = clipdim.datasets.simulate_citeseq(n_cells=400)
+    clipdim.pp.citeseq(mdata)
+    recipe = "paper" if similarity == "inner" else "default"
+    clipdim.tl.fit(mdata, out_dim=8, recipe=recipe, batch_size=64, max_epochs=10, progress=False, distributed=True)
+    rank = torch.distributed.get_rank()
+    mdata.write(folder / f"{rank}.h5mu")
+    other = clipdim.datasets.simulate_citeseq(n_cells=400, random_state=rank)
+    clipdim.pp.citeseq(other)
+    try:
+        clipdim.tl.fit(other, progress=False, distributed=True)
+    except ValueError as error:
+        (folder / f"{rank}.txt").write_text(str(error))
+
+
+if __name__ == "__main__":
+    main()
