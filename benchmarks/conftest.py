@@ -1,6 +1,5 @@
 """One table of ratios from all benchmarks: each way of doing something against the baseline of its group."""
 
-import json
 import os
 import subprocess
 import sys
@@ -8,10 +7,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import machine
+import pandas as pd
 import pytest
+import tables
 import torch
 
 HERE = Path(__file__).parent
+NOTE = "One thread; medians. MB: peak of memory above the inputs, in a process of its own."
 
 
 @pytest.fixture(autouse=True)
@@ -55,46 +57,36 @@ def pytest_terminal_summary(terminalreporter, config) -> None:
     rows = [] if session is None else [bench for bench in session.benchmarks if "how" in bench.extra_info]
     if not rows:
         return
-    write = terminalreporter.write_line
-    write(f"\n{machine.describe()}")
-    write("One thread. Faster: the median time of the baseline over this one. MB: peak above the inputs.\n")
-    write(f"{'':58}{'time':>11}{'baseline':>11}{'faster':>9}{'MB':>9}{'baseline':>10}")
+    table = pd.DataFrame(ratios(rows))
+    terminalreporter.write_line(f"\n{machine.describe()}\n{NOTE}\n\n{table.to_string(index=False)}")
+    path = tables.write("bench", table, note=NOTE)
+    terminalreporter.write_line(f"\nwrote {path}")
+
+
+def ratios(rows: list) -> list[dict[str, str]]:
+    """Each way of doing something beside the baseline of its group: median times, and peaks of memory."""
     table = []
     for group in dict.fromkeys(bench.group for bench in rows):
         members = [bench for bench in rows if bench.group == group]
         base = next((bench for bench in members if bench.extra_info["baseline"]), None)
-        write(group if base is None else f"{group}, against {base.extra_info['how']}")
         for bench in members:
-            if bench is not base:
-                table.append(entry(group, bench, base))
-                write(line(table[-1]))
-    folder = HERE / "results"
-    folder.mkdir(exist_ok=True)
-    (folder / "bench.json").write_text(json.dumps({"machine": machine.describe(), "rows": table}, indent=1))
+            if bench is base:
+                continue
+            memory, base_memory = (None if b is None else b.extra_info.get("megabytes") for b in (bench, base))
+            table.append(
+                {
+                    "what": group,
+                    "how": bench.extra_info["how"],
+                    "time": duration(bench.stats.median),
+                    "baseline": "-" if base is None else base.extra_info["how"],
+                    "its time": "-" if base is None else duration(base.stats.median),
+                    "faster": "-" if base is None else f"{base.stats.median / bench.stats.median:.1f}x",
+                    "MB": "-" if memory is None else f"{memory:,.0f}",
+                    "its MB": "-" if base_memory is None else f"{base_memory:,.0f}",
+                }
+            )
+    return table
 
 
-def entry(group: str, bench, base) -> dict[str, object]:
-    """Median time and peak memory of a way and of its baseline."""
-    return {
-        "group": group,
-        "how": bench.extra_info["how"],
-        "seconds": bench.stats.median,
-        "megabytes": bench.extra_info.get("megabytes"),
-        "baseline": None if base is None else base.extra_info["how"],
-        "baseline_seconds": None if base is None else base.stats.median,
-        "baseline_megabytes": None if base is None else base.extra_info.get("megabytes"),
-    }
-
-
-def line(row: dict) -> str:
-    """One line of the table; a dash where there is no figure."""
-    time, base = duration(row["seconds"]), duration(row["baseline_seconds"])
-    ratio = "-" if row["baseline_seconds"] is None else f"{row['baseline_seconds'] / row['seconds']:.2f}x"
-    memory, other = ("-" if row[name] is None else f"{row[name]:,.0f}" for name in ("megabytes", "baseline_megabytes"))
-    return f"  {row['how']:56}{time:>11}{base:>11}{ratio:>9}{memory:>9}{other:>10}"
-
-
-def duration(seconds: float | None) -> str:
-    if seconds is None:
-        return "-"
+def duration(seconds: float) -> str:
     return f"{seconds * 1e3:,.2f} ms" if seconds < 1 else f"{seconds:,.2f} s"

@@ -20,6 +20,7 @@ from pathlib import Path
 import machine
 import numpy as np
 import pandas as pd
+import tables
 
 N_SHARED, N_TYPES = 8, 20
 NOISE = 3.0
@@ -151,6 +152,10 @@ def main() -> None:
         arguments.csv.parent.mkdir(parents=True, exist_ok=True)
         pd.DataFrame(rows).to_csv(arguments.csv, index=False, float_format="%.4g")  # after each size: runs may be long
     table = pd.DataFrame(rows)
+    shown = pd.DataFrame(
+        {name: [f"{x:,.0f}" if name == "n_cells" else f"{x:.3g}" for x in table[name]] for name in TABLE}
+    )
+    tables.write("scale", shown, note="_s: seconds, _gb: gigabytes, at the highest point until then.")
     print(table[TABLE].to_string(index=False, float_format="{:.4g}".format))
     print(table[["cpu", "cores", "device", "torch", "clipdim"]].drop_duplicates().to_string(index=False))
 
