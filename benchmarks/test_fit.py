@@ -6,7 +6,6 @@ as good as the paper's recipe in every measure on the same held-out cells (15-NN
 The scores are printed beside the times, with ``-s``.
 """
 
-from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
 
@@ -68,7 +67,7 @@ def test_fit(benchmark, dataset, paper, how):
     scores = scores_of(mdata, dataset)
     if how == PAPER:
         paper |= scores
-    print(f"\n{dataset}, {benchmark.extra_info['how']}:", {name: round(value, 4) for name, value in scores.items()})
+    print(f"\n{dataset}, {benchmark.extra_info['how']}:", {name: round(float(x), 4) for name, x in scores.items()})
 
 
 def of_more_and_more_epochs() -> list[Recipe]:
@@ -77,16 +76,3 @@ def of_more_and_more_epochs() -> list[Recipe]:
 
 def score(dataset: str, recipe: Recipe) -> dict[str, float]:
     return scores_of(fit(dataset, recipe), dataset)
-
-
-def make(how: str, n_cells: int) -> Callable[[], object]:
-    """Five epochs on simulated cells, for the memory."""
-    mdata = clipdim.datasets.simulate_citeseq(n_cells=n_cells)
-    clipdim.pp.citeseq(mdata)
-    recipe = replace(RECIPES[how], max_epochs=5)
-    return lambda: clipdim.tl.fit(mdata, recipe=recipe, progress=False)
-
-
-@pytest.mark.parametrize("how", ["default", "paper"])
-def test_five_epochs(compare, how):
-    compare(make, "five epochs of tl.fit, 4,500 training cells", how, 5_000, baseline="paper", rounds=3, small=300)

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 KEY = "clipdim"
+SWEEP = "clipdim_sweep"
 
 # preprocessing, in a modality
 X_PCA = "X_pca"
@@ -67,3 +68,12 @@ class Fit(TypedDict, total=False):
     match: pd.DataFrame
     classify: pd.DataFrame
     confusion: pd.DataFrame
+    diagnose: pd.DataFrame
+
+
+class Sweep(TypedDict):
+    """``mdata.uns[key]`` of a sweep."""
+
+    settings: dict[str, Any]
+    table: pd.DataFrame
+    failures: pd.DataFrame

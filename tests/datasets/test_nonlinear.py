@@ -18,4 +18,4 @@ def test_formula(n_shared):
         np.testing.assert_array_equal(of_x[:n_shared], expected[:n_shared])
     correlation = np.corrcoef(x.T, y.T)[:20, 20:]
     assert np.abs(correlation[n_shared:]).max() < 5 / np.sqrt(len(x))
-    np.testing.assert_array_equal(mdata.obsm["shared_latent"], y[:, :n_shared])
+    np.testing.assert_array_equal(mdata.obsm["shared"], y[:, :n_shared])

@@ -96,7 +96,8 @@ def test_last_row_of_the_history_describes_the_embedding(make_mdata, similarity)
     assert history.index.name == "epoch"
     assert history.index.tolist() == [0, 1, 2]
     names = [f"{measure}_{name}" for measure in ("intrinsic_dimension", "norm_spread") for name in ("rna", "prot")]
-    similarities = [f"{sign}_similarity{of}" for sign in ("positive", "negative") for of in ("", "_sd")]
+    kinds = ("", "_sd", "_q05", "_q50", "_q95")
+    similarities = [f"{sign}_similarity{of}" for sign in ("positive", "negative") for of in kinds]
     assert set(history) == {"loss", "held_out_loss", "temperature", *names, *similarities}
     assert (history.dtypes == np.float64).all()
     assert not history.isna().any(axis=None)
@@ -404,7 +405,7 @@ def test_interruption_keeps_what_was_learned(make_mdata, monkeypatch):
 
 
 def test_interruption_between_epochs(make_mdata, monkeypatch):
-    monkeypatch.setattr("clipdim.tl._fit.tqdm", Interrupted)
+    monkeypatch.setattr("clipdim.tl._training.tqdm", Interrupted)
     mdata = make_mdata()
     with pytest.warns(UserWarning, match="interrupted after 3 of 9"):
         fit(mdata, **{**QUICK, "max_epochs": 9})

@@ -72,16 +72,37 @@ class Encoder(nn.Module):
 
     def forward(self, inputs: Tensor, generator: Generator | None = None) -> Tensor:
         """Map (cells x features) to (cells x out_dim); in training mode noise from ``generator`` is added."""
-        if self.training and self.recipe.input_noise > 0:
-            # the same noise in every direction of the input space: it drowns small principal components, not large ones
-            noise = torch.randn(inputs.shape, generator=generator, device=inputs.device, dtype=inputs.dtype)
-            inputs = inputs + self.noise * noise
+        return self.outputs(self.perturb(inputs, generator) if self.training else inputs)
+
+    def perturb(self, inputs: Tensor, generator: Generator | None = None) -> Tensor:
+        """Add the recipe's noise to (cells x features)."""
+        if self.recipe.input_noise == 0:
+            return inputs
+        # the same noise in every direction of the input space: it drowns small principal components, not large ones
+        noise = torch.randn(inputs.shape, generator=generator, device=inputs.device, dtype=inputs.dtype)
+        return inputs + self.noise * noise
+
+    def outputs(self, inputs: Tensor) -> Tensor:
+        """Map (cells x features) as they are to (cells x out_dim), in training mode too."""
         x = (inputs - self.mean) / self.scale
         hidden = x
         for layer in self.layers[:-1]:
             hidden = layer(hidden).relu()
         out = self.layers[-1](hidden)
         return out if self.linear is None else out + self.linear(x)
+
+    @torch.no_grad()
+    def project(self, axes: Tensor) -> "Encoder":
+        """Return an encoder whose outputs are those of this one times ``axes``, (out_dim x fewer dimensions)."""
+        projected = Encoder(len(self.mean), axes.shape[1], self.recipe)
+        last = f"layers.{len(self.layers) - 1}"
+        mapped = {f"{last}.weight", f"{last}.bias", "linear.weight"}
+        state = {
+            name: (axes.T.double() @ tensor.double()).to(tensor.dtype) if name in mapped else tensor.clone()
+            for name, tensor in self.state_dict().items()
+        }
+        projected.load_state_dict(state)
+        return projected.to(self.mean.device).train(self.training)
 
     def to_arrays(self) -> dict[str, np.ndarray]:
         """Weights, input scaling and mean norm as arrays."""

@@ -60,8 +60,7 @@ class ContrastiveModel(nn.Module):
         """Draw the weights from ``generator`` and set the first temperature."""
         for encoder in self.encoders.values():
             encoder.initialize(generator)
-        start = self.recipe.initial_temperature - self.recipe.min_temperature
-        nn.init.constant_(self.temperature_parameter, math.log(start) / self.recipe.temperature_rate)
+        self.set_temperature(self.recipe.initial_temperature)
         return self
 
     @classmethod
@@ -70,6 +69,22 @@ class ContrastiveModel(nn.Module):
         model = cls({name: len(weights["mean"]) for name, weights in arrays.items()}, 1, recipe)
         model._encoders = nn.ModuleList(Encoder.from_arrays(weights, recipe) for weights in arrays.values())
         return model.eval()
+
+    def project(self, axes: Tensor) -> "ContrastiveModel":
+        """
+        Return a model whose encoders' outputs are those of this one times ``axes``, (out_dim x fewer dimensions).
+
+        The linear map is folded into the last layers. Mean norms are still those of this model.
+        """
+        model = ContrastiveModel({name: len(encoder.mean) for name, encoder in self.encoders.items()}, 1, self.recipe)
+        model._encoders = nn.ModuleList(encoder.project(axes) for encoder in self.encoders.values())
+        model.temperature_parameter = nn.Parameter(self.temperature_parameter.detach().clone())
+        return model.train(self.training)
+
+    def set_temperature(self, temperature: float) -> None:
+        """Set the trained scalar so that the temperature is the given one, above the recipe's smallest."""
+        scalar = math.log(temperature - self.recipe.min_temperature) / self.recipe.temperature_rate
+        nn.init.constant_(self.temperature_parameter, scalar)
 
     def temperature(self) -> Tensor:
         """``exp(c s) + tau_min`` for the trained scalar s."""
@@ -134,3 +149,95 @@ class ContrastiveModel(nn.Module):
             embeddings.append(self.normalize(outputs, encoder.mean_norm).cpu().numpy())
             norms.append((outputs.norm(dim=1) / encoder.mean_norm).cpu().numpy())
         return np.concatenate(embeddings), np.concatenate(norms)
+
+
+def principal_axes(points: np.ndarray, n_axes: int) -> np.ndarray:
+    """
+    Orthonormal axes, (dimensions x n_axes), that keep the most of the points' squared norms.
+
+    Points are not centred: similarities are inner products, which a shift would change.
+    """
+    points = points.astype(np.float64)
+    axes = np.linalg.eigh(points.T @ points)[1][:, ::-1][:, :n_axes]
+    # either sign would do: take the one that does not depend on the linear algebra library
+    return axes * np.sign(axes[np.abs(axes).argmax(axis=0), np.arange(n_axes)])
+
+
+class Student(ContrastiveModel):
+    """
+    Model that learns the similarities of another one, its teacher, on inputs with the recipe's noise.
+
+    In each row of a minibatch the similarities over the temperature make a distribution over the cells of the other
+    modality. The loss is the cross-entropy of the student's relative to the teacher's, in both directions, with the
+    same noise for both: there is more to learn from than the training cells, so a student overfits less than a model
+    of as many dimensions that learns from them alone.
+
+    Parameters
+    ----------
+    model
+        Where to start from; shares its parameters with the student.
+    teacher
+        Trained model with its temperature, on the same device; left as it is.
+
+    References
+    ----------
+    Hinton, Vinyals and Dean, arXiv 1503.02531.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from clipdim.contrast import RECIPES, ContrastiveModel
+    >>> from clipdim.contrast.model import Student
+    >>> generator = torch.Generator().manual_seed(0)
+    >>> teacher = ContrastiveModel({"a": 5, "b": 5}, 8, RECIPES["default"]).initialize(generator)
+    >>> student = Student(teacher.project(torch.eye(8)[:, :3]), teacher)
+    >>> x = torch.randn(20, 5, generator=generator)
+    >>> bool(student.loss({"a": x, "b": x}, generator=generator) > 0)
+    True
+    """
+
+    def __init__(self, model: ContrastiveModel, teacher: ContrastiveModel) -> None:
+        nn.Module.__init__(self)
+        self.recipe, self.modalities = model.recipe, model.modalities
+        self._encoders, self.temperature_parameter = model._encoders, model.temperature_parameter
+        # in a list, so that the teacher's parameters are not the student's
+        self._teacher = [teacher.eval()]
+
+    def loss(
+        self,
+        inputs: Mapping[str, Tensor],
+        *,
+        groups: Tensor | None = None,
+        norm_inputs: Mapping[str, Tensor] | None = None,
+        generator: Generator | None = None,
+        gather: Callable[[Tensor], Tensor] | None = None,
+    ) -> Tensor:
+        """Cross-entropy of one minibatch; the student's expected norms are the minibatch's own."""
+        teacher, own, targets = self._teacher[0], [], []
+        for name, encoder in self.encoders.items():
+            x = encoder.perturb(inputs[name], generator) if self.training else inputs[name]
+            with torch.autocast(x.device.type, torch.bfloat16, enabled=self.recipe.precision == "bfloat16"):
+                outputs = encoder.outputs(x).float()
+            own.append(self.normalize(outputs, outputs.norm(dim=1).mean()))
+            with torch.no_grad():
+                of_teacher = teacher.encoders[name]
+                targets.append(teacher.normalize(of_teacher.outputs(x), of_teacher.mean_norm))
+        other_group = None if groups is None else groups[:, None] != groups
+        with torch.no_grad():
+            logits = [u @ v.T / teacher.temperature() for u, v in combinations(targets, 2)]
+        losses = []
+        for (u, v), target in zip(combinations(own, 2), logits, strict=True):
+            similarities = u @ v.T / self.temperature()
+            losses += [
+                _cross_entropy(*pair, other_group) for pair in ((similarities, target), (similarities.T, target.T))
+            ]
+        return torch.stack(losses).mean()
+
+
+def _cross_entropy(logits: Tensor, targets: Tensor, excluded: Tensor | None) -> Tensor:
+    """Mean over the rows; both are logits, (rows x columns)."""
+    if excluded is None:
+        return -(targets.softmax(dim=1) * logits.log_softmax(dim=1)).sum(dim=1).mean()
+    logits, targets = (x.masked_fill(excluded, -torch.inf) for x in (logits, targets))
+    # where both are -inf the product would be NaN
+    return -(targets.softmax(dim=1) * logits.log_softmax(dim=1).masked_fill(excluded, 0)).sum(dim=1).mean()

@@ -12,27 +12,29 @@ from clipdim.datasets._assemble import assemble
 
 
 def correlated(
-    link: Callable[[np.ndarray], np.ndarray], *, n_cells: int, n_dims: int, n_shared: int, random_state: int
+    link: Callable[[np.ndarray], np.ndarray], *, n_cells: int, n_shared: int, d_x: int, d_y: int, random_state: int
 ) -> MuData:
     """Two modalities of standard normal features, but x has ``link(shared)`` of y's first ``n_shared`` ones."""
-    n_cells, n_dims = integer(n_cells, "n_cells"), integer(n_dims, "n_dims")
-    n_shared = integer(n_shared, "n_shared")
-    if n_shared > n_dims:
+    n_cells, d_x, d_y = integer(n_cells, "n_cells"), integer(d_x, "d_x"), integer(d_y, "d_y")
+    n_shared = integer(n_shared, "n_shared", at_least=0)
+    if n_shared > min(d_x, d_y):
         msg = (
-            f"n_shared={n_shared} dimensions cannot be shared by modalities of n_dims={n_dims}; give n_dims >= n_shared"
+            f"n_shared={n_shared} dimensions cannot be shared by modalities of d_x={d_x} and d_y={d_y}; give at least "
+            f"{n_shared} to both"
         )
         raise ValueError(msg)
     rng = np.random.default_rng(integer(random_state, "random_state", at_least=0))
-    y = rng.standard_normal((n_cells, n_dims), dtype=np.float32)
-    x = rng.standard_normal((n_cells, n_dims), dtype=np.float32)
+    y = rng.standard_normal((n_cells, d_y), dtype=np.float32)
+    x = rng.standard_normal((n_cells, d_x), dtype=np.float32)
     x[:, :n_shared] = link(y[:, :n_shared])
     cells = pd.Index([f"cell_{i}" for i in range(n_cells)])
-    mdata = assemble({"x": _modality("x", x, cells), "y": _modality("y", y, cells)}, pd.DataFrame(index=cells))
-    mdata.obsm["shared_latent"] = y[:, :n_shared].copy()
+    mdata = assemble({"x": modality("x", x, cells), "y": modality("y", y, cells)}, pd.DataFrame(index=cells))
+    mdata.obsm["shared"] = y[:, :n_shared].copy()
     mdata.uns["truth"] = {"n_shared": n_shared}
     return mdata
 
 
-def _modality(name: str, features: np.ndarray, cells: pd.Index) -> AnnData:
+def modality(name: str, features: np.ndarray, cells: pd.Index) -> AnnData:
+    """(cells x features) with the features named ``{name}_1``, ``{name}_2``, ..."""
     var = pd.DataFrame(index=[f"{name}_{i}" for i in range(1, features.shape[1] + 1)])
     return AnnData(features, obs=pd.DataFrame(index=cells), var=var)

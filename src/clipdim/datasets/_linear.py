@@ -5,7 +5,7 @@ from mudata import MuData
 from clipdim.datasets._correlated import correlated
 
 
-def linear(n_cells: int = 12_000, *, n_dims: int = 20, n_shared: int = 5, random_state: int = 0) -> MuData:
+def linear(n_cells: int = 12_000, n_shared: int = 5, *, d_x: int = 20, d_y: int = 20, random_state: int = 0) -> MuData:
     """
     Two modalities of standard normal features, the first of which are the same in both.
 
@@ -15,10 +15,11 @@ def linear(n_cells: int = 12_000, *, n_dims: int = 20, n_shared: int = 5, random
     ----------
     n_cells
         Number of cells.
-    n_dims
-        Number of features of each modality.
     n_shared
-        Number of features that both have, at most ``n_dims``.
+        Number of features that both have, at most ``d_x`` and ``d_y``; with 0 the
+        modalities have nothing in common.
+    d_x, d_y
+        Number of features of each modality.
     random_state
         Seed. Global random state is not touched.
 
@@ -27,16 +28,16 @@ def linear(n_cells: int = 12_000, *, n_dims: int = 20, n_shared: int = 5, random
     MuData with
 
     ``mdata["x"].X``, ``mdata["y"].X``
-        features, dense float32 (``n_cells`` x ``n_dims``)
-    ``mdata.obsm["shared_latent"]``
+        features, dense float32 (``n_cells`` x ``d_x`` and ``n_cells`` x ``d_y``)
+    ``mdata.obsm["shared"]``
         what is shared, float32 (``n_cells`` x ``n_shared``)
     ``mdata.uns["truth"]``
-        dict with ``n_shared``
+        dict with ``n_shared``, the true dimension of what is shared
 
     Raises
     ------
     ValueError
-        If a number is not an integer or too small, or ``n_shared`` exceeds ``n_dims``.
+        If a number is not an integer or too small, or ``n_shared`` exceeds ``d_x`` or ``d_y``.
 
     References
     ----------
@@ -51,5 +52,5 @@ def linear(n_cells: int = 12_000, *, n_dims: int = 20, n_shared: int = 5, random
     3
     """
     return correlated(
-        lambda shared: shared, n_cells=n_cells, n_dims=n_dims, n_shared=n_shared, random_state=random_state
+        lambda shared: shared, n_cells=n_cells, n_shared=n_shared, d_x=d_x, d_y=d_y, random_state=random_state
     )

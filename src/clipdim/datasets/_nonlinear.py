@@ -6,7 +6,9 @@ from mudata import MuData
 from clipdim.datasets._correlated import correlated
 
 
-def nonlinear(n_cells: int = 12_000, *, n_dims: int = 20, n_shared: int = 5, random_state: int = 0) -> MuData:
+def nonlinear(
+    n_cells: int = 12_000, n_shared: int = 5, *, d_x: int = 20, d_y: int = 20, random_state: int = 0
+) -> MuData:
     """
     Two modalities, the first features of one being set to zero on parts of the range of the other's.
 
@@ -19,10 +21,11 @@ def nonlinear(n_cells: int = 12_000, *, n_dims: int = 20, n_shared: int = 5, ran
     ----------
     n_cells
         Number of cells.
-    n_dims
-        Number of features of each modality.
     n_shared
-        Number of features of ``x`` that are functions of those of ``y``, at most ``n_dims``.
+        Number of features of ``x`` that are functions of those of ``y``, at most ``d_x`` and ``d_y``; with 0 the
+        modalities have nothing in common.
+    d_x, d_y
+        Number of features of each modality.
     random_state
         Seed. Global random state is not touched.
 
@@ -31,16 +34,16 @@ def nonlinear(n_cells: int = 12_000, *, n_dims: int = 20, n_shared: int = 5, ran
     MuData with
 
     ``mdata["x"].X``, ``mdata["y"].X``
-        features, dense float32 (``n_cells`` x ``n_dims``)
-    ``mdata.obsm["shared_latent"]``
+        features, dense float32 (``n_cells`` x ``d_x`` and ``n_cells`` x ``d_y``)
+    ``mdata.obsm["shared"]``
         the features of ``y`` on which ``x`` depends, float32 (``n_cells`` x ``n_shared``)
     ``mdata.uns["truth"]``
-        dict with ``n_shared``
+        dict with ``n_shared``, the true dimension of what is shared
 
     Raises
     ------
     ValueError
-        If a number is not an integer or too small, or ``n_shared`` exceeds ``n_dims``.
+        If a number is not an integer or too small, or ``n_shared`` exceeds ``d_x`` or ``d_y``.
 
     References
     ----------
@@ -53,12 +56,12 @@ def nonlinear(n_cells: int = 12_000, *, n_dims: int = 20, n_shared: int = 5, ran
     >>> bool((mdata["x"].X[:, 0] <= 0).all())
     True
     """
-    return correlated(_rectified, n_cells=n_cells, n_dims=n_dims, n_shared=n_shared, random_state=random_state)
+    return correlated(_rectified, n_cells=n_cells, n_shared=n_shared, d_x=d_x, d_y=d_y, random_state=random_state)
 
 
 def _rectified(shared: np.ndarray) -> np.ndarray:
     kept = shared > 0
-    kept[:, 0] = shared[:, 0] < 0
+    kept[:, :1] = shared[:, :1] < 0
     if shared.shape[1] > 1:
         kept[:, 1] = shared[:, 0] + shared[:, 1] > 0.5
     return shared * kept

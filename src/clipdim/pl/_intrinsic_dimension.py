@@ -16,7 +16,7 @@ def intrinsic_dimension(mdata: MuData, *, key: str = _keys.KEY, ax: Axes | None 
     Draw the intrinsic dimension of each modality's embedding along training, and the final estimates.
 
     The final estimates, of each modality and of the joint embedding, stand to the right of the last epoch with
-    their intervals. The curves are of at most 5,000 cells, around 300 of them, so they are rougher.
+    their intervals. The curves are of at most 5,000 cells and usually 1,000, around 200 of them, so they are rougher.
     The dashed line marks ``out_dim``; where that is far above the estimates it lies outside, and is only named.
     The theory has the intrinsic dimension settle at the number of shared dimensions, whatever ``out_dim`` is
     (Gui, Ma and Ma, NeurIPS 2025, section 3.2).

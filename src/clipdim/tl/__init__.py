@@ -1,9 +1,12 @@
 """Tools: learn the joint embedding, measure it."""
 
 from clipdim.tl._classify import classify
+from clipdim.tl._diagnose import diagnose
 from clipdim.tl._embed import embed
 from clipdim.tl._fit import fit
 from clipdim.tl._intrinsic_dimension import intrinsic_dimension
 from clipdim.tl._match import match
+from clipdim.tl._reduce import reduce
+from clipdim.tl._sweep import sweep
 
-__all__ = ["classify", "embed", "fit", "intrinsic_dimension", "match"]
+__all__ = ["classify", "diagnose", "embed", "fit", "intrinsic_dimension", "match", "reduce", "sweep"]

@@ -6,18 +6,16 @@ from dataclasses import asdict
 from typing import Literal
 
 import numpy as np
-import pandas as pd
 import torch
 from mudata import MuData
-from torch.distributed import ProcessGroup
-from tqdm.auto import tqdm
 
 from clipdim import _keys, _mudata
-from clipdim.contrast import ContrastiveModel, Recipe, train
+from clipdim.contrast import ContrastiveModel, Recipe
 from clipdim.tl._arguments import check_arguments, choose_settings
-from clipdim.tl._device import resolve_device, threads_for
-from clipdim.tl._monitor import MAX_CELLS, MIN_CELLS, Monitor, final_dimension
+from clipdim.tl._device import resolve_device
+from clipdim.tl._monitor import MIN_CELLS, final_dimension
 from clipdim.tl._processes import join_processes, own_device, require_same
+from clipdim.tl._training import train_with_history
 
 
 def fit(
@@ -160,7 +158,9 @@ def fit(
     model = ContrastiveModel({name: x.shape[1] for name, x in data.values.items()}, int(out_dim), settings)
     model.initialize(torch.Generator().manual_seed(random_state))
     model.to(torch_device)
-    history = _train(model, data, group=group, random_state=random_state, n_epochs=n_epochs, progress=progress)
+    history = train_with_history(
+        model, data, group=group, random_state=random_state, n_epochs=n_epochs, progress=progress
+    )
 
     embeddings, norms = {}, {}
     for name, values in data.values.items():
@@ -195,65 +195,3 @@ def fit(
     _mudata.write_embeddings(target, embeddings, norms, key=key_added)
     _mudata.write_fit(target, result, data.split(), key=key_added)
     return target if copy else None
-
-
-def _train(
-    model: ContrastiveModel,
-    data: _mudata.Inputs,
-    *,
-    group: ProcessGroup | None,
-    random_state: int,
-    n_epochs: int,
-    progress: bool,
-) -> pd.DataFrame:
-    """Train the model, with a progress bar, and return the history by epoch."""
-    device = model.temperature_parameter.device
-    rank, size = (0, 1) if group is None else (group.rank(), group.size())
-
-    def tensors_of(cells: np.ndarray) -> dict[str, torch.Tensor]:
-        return {name: torch.from_numpy(x) for name, x in data.of(cells).items()}
-
-    def part_of(x: torch.Tensor) -> torch.Tensor:
-        return x[rank::size].to(device)
-
-    def groups_of(cells: np.ndarray) -> torch.Tensor | None:
-        return None if data.batches is None else torch.from_numpy(data.batches[cells])
-
-    inputs, norm_inputs, groups = tensors_of(data.train), tensors_of(data.norm_set), groups_of(data.train)
-    if model.recipe.standardize:
-        for name, encoder in model.encoders.items():
-            encoder.standardize(inputs[name])
-        model.to(device)
-    monitored = np.random.default_rng(random_state).permutation(data.held_out)[:MAX_CELLS]
-    monitored_groups = groups_of(monitored)
-    monitor = Monitor(
-        model,
-        {name: x.to(device) for name, x in tensors_of(monitored).items()},
-        None if monitored_groups is None else monitored_groups.to(device),
-    )
-    # another stream of random numbers in each process; the first has that of a fit in one process
-    seed = random_state if rank == 0 else int(np.random.SeedSequence([random_state, rank]).generate_state(1)[0])
-    epochs = train(
-        model,
-        {name: part_of(x) for name, x in inputs.items()},
-        generator=torch.Generator(device).manual_seed(seed),
-        groups=None if groups is None else part_of(groups),
-        norm_inputs={name: part_of(x) for name, x in norm_inputs.items()} if len(data.norm_set) else None,
-        process_group=group,
-    )
-    history = []
-    bar_of_epochs = tqdm(total=n_epochs, desc="clipdim", unit="epoch", disable=not progress or rank > 0)
-    with threads_for(model.recipe.batch_size), bar_of_epochs as bar:
-        try:
-            for epoch in epochs:
-                history.append({"loss": epoch.loss, "temperature": epoch.temperature, **monitor()})
-                bar.set_postfix(loss=f"{epoch.loss:.3f}", temperature=f"{epoch.temperature:.3f}", refresh=False)
-                bar.update()
-        except KeyboardInterrupt:
-            if not history:
-                raise
-            msg = f"interrupted after {len(history)} of {n_epochs} epochs; what was learned until then is kept"
-            warnings.warn(msg, UserWarning, stacklevel=3)
-    model.eval()
-    model.fix_mean_norms(norm_inputs if len(data.norm_set) else inputs)
-    return pd.DataFrame(history, index=pd.RangeIndex(len(history), name="epoch"))

@@ -1,0 +1,246 @@
+"""``tl.reduce``: the second stage, from a large embedding to one of its intrinsic dimension."""
+
+import math
+import warnings
+from dataclasses import asdict, replace
+from numbers import Integral
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+import torch
+from mudata import MuData
+
+from clipdim import _keys, _mudata
+from clipdim.contrast import ContrastiveModel, Recipe
+from clipdim.contrast.model import Student, principal_axes
+from clipdim.tl._arguments import check_arguments
+from clipdim.tl._device import resolve_device
+from clipdim.tl._monitor import MAX_CELLS, MIN_CELLS, Monitor, final_dimension
+from clipdim.tl._training import train_with_history
+
+MAX_BATCH = 4096
+METHODS = ("distill", "refit", "pca")
+
+
+def reduce(
+    mdata: MuData,
+    n_dims: int | Literal["auto"] = "auto",
+    *,
+    key: str = _keys.KEY,
+    key_added: str = "clipdim_reduced",
+    method: Literal["distill", "refit", "pca"] = "distill",
+    max_epochs: int | None = None,
+    device: str | torch.device = "auto",
+    random_state: int = 0,
+    progress: bool = True,
+    copy: bool = False,
+) -> MuData | None:
+    """
+    Second stage: reduce a fitted embedding to its intrinsic dimension.
+
+    The encoders' outputs are projected on the first principal axes of the joint embedding of the training cells, the
+    same for all modalities; the projection becomes part of the last layers, so new cells are embedded by
+    ``clipdim.tl.embed(query, mdata, key=key_added)`` as by any fit. Training goes on from there, by default to imitate
+    the similarities of the large embedding.
+
+    Parameters
+    ----------
+    mdata
+        MuData after :func:`clipdim.tl.fit`, with the representations that it was fitted on.
+    n_dims
+        Dimensions of the reduced embedding, at most those of the fit. ``"auto"`` rounds the upper end of the joint
+        intrinsic dimension's interval up, and adds one where the similarity is the cosine: cells then lie on a sphere,
+        which needs one dimension more than it has.
+    key
+        Name of the fit.
+    key_added
+        Name under which the reduced fit is stored; another one than ``key``.
+    method
+        ``"distill"``: project, then learn the similarities that the large encoders give to training cells with noise.
+        ``"refit"``: project, then train as the fit did. ``"pca"``: project only, in no time.
+    max_epochs
+        Epochs of the training; by default as many as the fit took.
+    device
+        ``"auto"`` (CUDA, else MPS, else CPU) or the name of a torch device.
+    random_state
+        Seed of batches and noise. Global random state is not touched.
+    progress
+        Show a progress bar.
+    copy
+        Return a copy with the reduced fit and leave ``mdata`` as it is; refused for a MuData on disk.
+
+    Returns
+    -------
+    None, or the copy. Written are, with ``key`` for ``key_added``:
+
+    ``mdata.obsm["X_{key}"]``, ``mdata[mod].obsm["X_{key}"]`` : float32 (cells x n_dims)
+        Joint embedding and that of each modality.
+    ``mdata[mod].obs["{key}_norm"]`` : float32
+        Norm of the encoder's output over its mean.
+    ``mdata.obs["{key}_split"]`` : categorical
+        The split of the fit.
+    ``mdata.uns[key]`` : dict
+        What :func:`clipdim.tl.fit` writes; ``params`` also has ``reduced_from`` and ``method``. The ``loss`` in
+        ``history`` is that of the training, for ``"distill"`` the cross-entropy; ``"pca"`` leaves one row without.
+
+    Raises
+    ------
+    TypeError
+        If ``mdata`` is not a MuData, or ``n_dims`` neither an integer nor ``"auto"``.
+    KeyError
+        If there is no fit of that name, or a representation is missing.
+    ValueError
+        If ``n_dims`` is below 1 or above the fit's, is ``"auto"`` and the fit has no joint intrinsic dimension or one
+        above its ``out_dim``; if ``key_added`` is ``key``; if a representation has changed since the fit.
+    FloatingPointError
+        If the loss becomes NaN or infinite. ``mdata`` is unchanged in all these cases.
+
+    References
+    ----------
+    Gui, Ma and Ma (NeurIPS 2025), conclusion: two-stage fitting; Hinton, Vinyals and Dean, arXiv 1503.02531.
+
+    Examples
+    --------
+    >>> import clipdim
+    >>> mdata = clipdim.datasets.simulate_citeseq(n_cells=300)
+    >>> clipdim.pp.citeseq(mdata)
+    >>> clipdim.tl.fit(mdata, out_dim=8, max_epochs=2, progress=False)
+    >>> clipdim.tl.reduce(mdata, n_dims=3, progress=False)
+    >>> mdata.obsm["X_clipdim_reduced"].shape
+    (300, 3)
+    """
+    mdata = _mudata.require_mudata(mdata, copy=copy)
+    check_arguments(out_dim=1, holdout=0, random_state=random_state, key_added=key_added)
+    if method not in METHODS:
+        msg = f"method={method!r} is unknown; choose one of {list(METHODS)}"
+        raise ValueError(msg)
+    if key_added == key:
+        msg = f"key_added={key_added!r} would overwrite the fit that is reduced; pass another name"
+        raise ValueError(msg)
+    fit, seed = _mudata.read_fit(mdata, key), int(random_state)
+    out_dim = _choose_n_dims(n_dims, fit, key)
+    # a fit that was itself reduced by "pca" took none
+    n_epochs = max(1, int(fit["params"]["n_epochs"])) if max_epochs is None else max_epochs
+    settings = replace(Recipe(**fit["params"]["recipe"]), max_epochs=n_epochs)
+    if method == "distill":  # the similarities of a minibatch are in memory at once
+        settings = replace(settings, batch_size=min(settings.batch_size, MAX_BATCH))
+    if _keys.embedding(key_added) in fit["params"]["use_rep"].values():
+        msg = f"key_added={key_added!r} would overwrite the representation {_keys.embedding(key_added)!r}; pass another"
+        raise ValueError(msg)
+    if out_dim == 1 and settings.similarity == "cosine":
+        msg = "with n_dims=1 and cosine similarity cells lie at 1 or -1; pass a larger n_dims"
+        warnings.warn(msg, UserWarning, stacklevel=2)
+    torch_device = resolve_device(device)
+    stored = _mudata.paired_embeddings(mdata, key)
+    data = _read(mdata, fit, stored)
+    large = ContrastiveModel.from_arrays(fit["encoders"], settings).to(torch_device)
+    large.set_temperature(fit["temperature"])
+    _refuse_changed(mdata, large, data, key)
+    model = large.project(torch.from_numpy(principal_axes(stored.joint[data.train], out_dim)).to(torch_device))
+    if method == "pca":
+        history = _measure(model, data)
+    else:
+        model.set_temperature(max(settings.initial_temperature, fit["temperature"]))
+        student = Student(model, large) if method == "distill" else model
+        history = train_with_history(student, data, group=None, random_state=seed, n_epochs=n_epochs, progress=progress)
+    result, embeddings, norms = _results(model.eval(), data, history)
+    params = {"out_dim": out_dim, "random_state": seed, "device": str(torch_device), "recipe": asdict(settings)}
+    params |= {"n_epochs": 0 if method == "pca" else len(history), "reduced_from": key, "method": method}
+    result["params"] = {**fit["params"], **params}
+    result["features"] = {name: names.copy() for name, names in fit["features"].items()}
+    target = mdata.copy() if copy else mdata
+    _mudata.write_embeddings(target, embeddings, norms, key=key_added)
+    _mudata.write_fit(target, result, pd.Categorical(stored.split), key=key_added)
+    return target if copy else None
+
+
+def _choose_n_dims(n_dims: Any, fit: _keys.Fit, key: str) -> int:
+    """Check the number of dimensions, or take it from the fit."""
+    out_dim = int(fit["params"]["out_dim"])
+    if isinstance(n_dims, str) and n_dims == "auto":
+        found = fit["intrinsic_dimension"][_keys.JOINT]
+        if not math.isfinite(found["high"]):
+            msg = f"the joint intrinsic dimension of the fit {key!r} is {found['estimate']}; pass n_dims as an integer"
+            raise ValueError(msg)
+        # the estimate itself would leave out what it cannot rule out: benchmarks/reduction.py
+        chosen = math.ceil(found["high"]) + (fit["params"]["recipe"]["similarity"] == "cosine")
+        if chosen > out_dim:
+            msg = (
+                f"the joint intrinsic dimension of the fit {key!r} is up to {found['high']:.2f}, which takes {chosen}, "
+                f"and the fit has {out_dim}; fit with a larger out_dim, or pass n_dims"
+            )
+            raise ValueError(msg)
+        return max(1, chosen)
+    if not isinstance(n_dims, Integral) or isinstance(n_dims, bool):
+        msg = f"n_dims must be an integer or 'auto', got {n_dims!r}"
+        raise TypeError(msg)
+    chosen = int(n_dims)
+    if not 1 <= chosen <= out_dim:
+        msg = f"n_dims must be at least 1 and at most {out_dim}, the out_dim of the fit {key!r}; got {chosen}"
+        raise ValueError(msg)
+    return chosen
+
+
+def _read(mdata: MuData, fit: _keys.Fit, stored: _mudata.Embeddings) -> _mudata.Inputs:
+    """Return the inputs of the fit with its split, from the representations as they are now."""
+    names, split, batch_key = stored.modalities, stored.split.astype(object), fit["params"]["batch_key"]
+    parts = (_keys.TRAIN, _keys.HELD_OUT, _keys.NORM_SET)
+    train, held_out, norm_set = (np.flatnonzero(stored.observed & (split == part).to_numpy()) for part in parts)
+    if len(train) < 2:
+        msg = f"the MuData has {len(train)} of the cells that the fit was trained on; reduce the whole one"
+        raise ValueError(msg)
+    batches = None if batch_key is None else pd.factorize(_mudata.obs_column(mdata, batch_key))[0]
+    if batches is not None and (batches[train] < 0).any():
+        msg = f"the column {batch_key!r}, the batch_key of the fit, is missing for some training cells; restore it"
+        raise ValueError(msg)
+    use_rep, rows = dict(fit["params"]["use_rep"]), _mudata.pair(mdata, names)
+    values = {name: _mudata.matched_representation(mdata, mdata, name, fit) for name in names}
+    return _mudata.Inputs(use_rep, values, rows, train, held_out, norm_set, batches)
+
+
+def _refuse_changed(mdata: MuData, model: ContrastiveModel, data: _mudata.Inputs, key: str) -> None:
+    """Refuse representations from which the encoders do not give the embedding that is stored."""
+    for name, values in data.values.items():
+        found = model.embed(name, torch.from_numpy(values))[0]
+        other = ~np.isclose(found, mdata[name].obsm[_keys.embedding(key)], atol=1e-2).all(axis=1)
+        if other.any():
+            msg = (
+                f"{data.use_rep[name]!r} of modality {name!r} has changed since the fit: {other.sum()} of {len(other)} "
+                f"cells would have another embedding; run clipdim.tl.fit(mdata, key_added={key!r}) again"
+            )
+            raise ValueError(msg)
+
+
+def _measure(model: ContrastiveModel, data: _mudata.Inputs) -> pd.DataFrame:
+    """Fix the mean norms and return a history of one row, for a model that is not trained."""
+    device = model.temperature_parameter.device
+
+    def inputs(cells: np.ndarray) -> dict[str, torch.Tensor]:
+        return {name: torch.from_numpy(x).to(device) for name, x in data.of(cells).items()}
+
+    model.fix_mean_norms(inputs(data.norm_set if len(data.norm_set) else data.train))
+    cells = np.random.default_rng(0).permutation(data.held_out)[:MAX_CELLS]
+    groups = None if data.batches is None else torch.from_numpy(data.batches[cells]).to(device)
+    row = {"loss": np.nan, "temperature": model.temperature().item(), **Monitor(model, inputs(cells), groups)()}
+    return pd.DataFrame([row], index=pd.RangeIndex(1, name="epoch"))
+
+
+def _results(
+    model: ContrastiveModel, data: _mudata.Inputs, history: pd.DataFrame
+) -> tuple[_keys.Fit, dict[str, np.ndarray], dict[str, np.ndarray]]:
+    """Return what a fit is made of except ``params`` and ``features``, the embeddings and the norms."""
+    embeddings, norms = {}, {}
+    for name, values in data.values.items():
+        embeddings[name], norms[name] = model.embed(name, torch.from_numpy(values))
+    measured = data.held_out if len(data.held_out) >= MIN_CELLS else data.train
+    cells = _keys.TRAIN if measured is data.train else _keys.HELD_OUT
+    points = {name: embeddings[name][data.rows[measured, column]] for column, name in enumerate(embeddings)}
+    points[_keys.JOINT] = np.mean(list(points.values()), axis=0)
+    result: _keys.Fit = {
+        "history": history,
+        "temperature": float(history["temperature"].iloc[-1]),
+        "intrinsic_dimension": {name: final_dimension(x, cells) for name, x in points.items()},
+        "encoders": {name: encoder.to_arrays() for name, encoder in model.encoders.items()},
+    }
+    return result, embeddings, norms

@@ -1,0 +1,429 @@
+"""Each reading of `tl.diagnose` on data built to trigger it, and on data where it must stay silent."""
+
+from dataclasses import replace
+
+import mudata
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from anndata import AnnData
+
+import clipdim
+from clipdim.contrast import RECIPES, info_nce
+from clipdim.tl import diagnose, fit
+from clipdim.tl._checks import MISPLACED, NEGATIVES_OF_A_BATCH
+from clipdim.tl._checks_dimension import LOSS_RISE
+
+CLEAN = replace(RECIPES["default"], input_noise=0.0)
+CHECKS = [
+    *("matching", "positive_similarity", "separation", "misplaced_cells", "resolution"),
+    *("dimension_agreement", "dimension_settled", "room", "sample_size"),
+    *("temperature", "training_length", "overfitting", "held_out_loss"),
+]
+pytestmark = pytest.mark.filterwarnings("ignore:.*Consolidated metadata", "ignore:.*zarr.*:FutureWarning")
+
+
+def fitted(n_cells=1_500, out_dim=16, *, n_shared=5, noise=False, **settings):
+    mdata = clipdim.datasets.linear(n_cells, n_shared=n_shared)
+    if noise:
+        mdata["x"].X[:] = np.random.default_rng(1).normal(size=mdata["x"].shape)
+    settings = {"recipe": CLEAN, "holdout": 0.3, "device": "cpu", "progress": False, **settings}
+    fit(mdata, out_dim, **settings)
+    return mdata
+
+
+def verdicts(mdata):
+    return diagnose(mdata).set_index("check")["verdict"]
+
+
+def readings(mdata):
+    return diagnose(mdata).set_index("check")["reading"]
+
+
+@pytest.fixture(scope="module")
+def sound_fit():
+    return fitted()
+
+
+@pytest.fixture
+def sound(sound_fit):
+    return sound_fit.copy()
+
+
+@pytest.fixture(scope="module")
+def nothing_shared():
+    return fitted(noise=True)
+
+
+@pytest.fixture(scope="module")
+def barely_trained():
+    return fitted(max_epochs=1)
+
+
+def set_embedding(mdata, name, values):
+    """Give a modality another embedding, rows in the order of mdata.obs_names; the joint one stays as it is."""
+    mdata[name].obsm["X_clipdim"] = values.astype(np.float32)
+
+
+def test_all_is_well(sound):
+    table = diagnose(sound)
+    assert table["check"].tolist() == CHECKS
+    assert list(table.columns) == ["check", "value", "threshold", "verdict", "reading"]
+    assert (table["verdict"] == "ok").all(), table.loc[table["verdict"] != "ok", "reading"].tolist()
+    assert table[["value", "threshold"]].notna().all(axis=None)
+    assert table["reading"].str.endswith(".").all()
+
+
+def test_values_equal_their_definitions(sound):
+    held_out = (sound.obs["clipdim_split"] == "held-out").to_numpy()
+    u, v = (sound[name].obsm["X_clipdim"][held_out].astype(float) for name in ("x", "y"))
+    s = u @ v.T
+    positive, n = np.diagonal(s), len(s)
+    negative = s[~np.eye(n, dtype=bool)]
+    closer = [((one > positive[:, None]).sum(axis=1)) / (n - 1) for one in (s, s.T)]
+    written, history = sound.uns["clipdim"], sound.uns["clipdim"]["history"]
+    values = diagnose(sound).set_index("check")["value"]
+    assert values["matching"] == pytest.approx(np.mean(closer), abs=1e-6)
+    assert values["positive_similarity"] == pytest.approx(np.median(positive), rel=1e-5)
+    assert values["separation"] == pytest.approx(np.median(positive) - np.quantile(negative, 0.95), abs=0.01)
+    assert values["misplaced_cells"] == np.mean(np.mean(closer, axis=0) > 0.5)
+    assert values["resolution"] == pytest.approx(1 + np.median(np.mean(closer, axis=0)) * (n - 1))
+    estimates = [written["intrinsic_dimension"][name]["estimate"] for name in ("x", "y")]
+    assert values["dimension_agreement"] == pytest.approx(max(estimates) / min(estimates))
+    assert values["held_out_loss"] == pytest.approx(history["held_out_loss"].iloc[-1] - history["held_out_loss"].min())
+    # 450 cells are held out, and as many training cells are drawn
+    temperature, losses = torch.tensor(written["temperature"]), {}
+    train = np.random.default_rng(0).permutation(np.flatnonzero(sound.obs["clipdim_split"] == "train"))[:n]
+    for name, cells in (("held-out", np.flatnonzero(held_out)), ("train", train)):
+        spaces = [torch.from_numpy(sound[one].obsm["X_clipdim"][cells]) for one in ("x", "y")]
+        losses[name] = info_nce(*spaces, temperature).item()
+    assert values["overfitting"] == pytest.approx(losses["held-out"] - losses["train"], abs=1e-5)
+
+
+def test_noise_says_that_nothing_shared_was_found(nothing_shared):
+    table = diagnose(nothing_shared).set_index("check")
+    assert table.loc["matching", "verdict"] == "warning"
+    assert table.loc["matching", "value"] == pytest.approx(0.5, abs=0.06)
+    assert "Nothing shared was found" in table.loc["matching", "reading"]
+    assert "dimension is that of noise" in table.loc["matching", "reading"]
+    assert table.loc["room", "verdict"] == "warning"
+    assert "nothing shared was found" in table.loc["room", "reading"]
+    assert table.loc["separation", "verdict"] == "warning"
+    assert "orthogonal" in table.loc["separation", "reading"]
+    for check in ("positive_similarity", "misplaced_cells", "resolution", "overfitting", "held_out_loss"):
+        assert table.loc[check, "verdict"] == "note"
+    assert "by heart" in table.loc["overfitting", "reading"]
+
+
+def test_unrelated_modalities_do_not_pass_and_related_ones_do(hand_made_fit):
+    """The bound of `matching` holds for embeddings of any shape, here those of 50 permutations of the partners."""
+    mdata, _, prot, _ = hand_made_fit
+    complete(mdata)
+    rng = np.random.default_rng(0)
+    cells = pd.Index(mdata.obs_names).get_indexer(mdata["prot"].obs_names)
+    assert verdicts(mdata)["matching"] == "ok"
+    for _ in range(50):
+        set_embedding(mdata, "prot", prot[rng.permutation(len(prot))][cells])
+        assert verdicts(mdata)["matching"] == "warning"
+
+
+def test_positives_that_concentrate_below_one(sound):
+    rng = np.random.default_rng(0)
+    for name in ("x", "y"):
+        u = sound[name].obsm["X_clipdim"]
+        noise = rng.normal(size=u.shape) * 0.75 / 4
+        set_embedding(sound, name, (u + noise) / np.linalg.norm(u + noise, axis=1, keepdims=True))
+    table = diagnose(sound).set_index("check")
+    value = table.loc["positive_similarity", "value"]
+    assert 0.5 < value < 0.75
+    assert table.loc["positive_similarity", "verdict"] == "note"
+    assert f"concentrate at {value:.2f}" in table.loc["positive_similarity", "reading"]
+    assert "not 1: the modalities share less than the encoders can align" in table.loc["positive_similarity", "reading"]
+
+
+@pytest.mark.parametrize("change", ["opposed", "orthogonal"])
+def test_encoders_that_are_orthogonal_or_opposed(sound, change):
+    u = {name: sound[name].obsm["X_clipdim"] for name in ("x", "y")}
+    zero = np.zeros_like(u["x"])
+    if change == "opposed":
+        set_embedding(sound, "y", -u["y"])
+    else:
+        set_embedding(sound, "x", np.hstack([u["x"], zero]))
+        set_embedding(sound, "y", np.hstack([zero, u["y"]]))
+    table = diagnose(sound).set_index("check")
+    assert table.loc["separation", "verdict"] == "warning"
+    assert "orthogonal or opposed" in table.loc["separation", "reading"]
+    assert table.loc["misplaced_cells", "verdict"] == ("note" if change == "opposed" else "ok")
+
+
+def test_cells_that_were_exchanged(sound):
+    """8 % of the cells have another's protein, as doublets or barcode errors would."""
+    held_out = np.flatnonzero(sound.obs["clipdim_split"] == "held-out")
+    wrong = held_out[: round(0.08 * len(held_out))]
+    u = sound["y"].obsm["X_clipdim"].copy()
+    u[wrong] = -u[wrong]
+    set_embedding(sound, "y", u)
+    table = diagnose(sound).set_index("check")
+    assert table.loc["misplaced_cells", "value"] == pytest.approx(0.08, abs=0.01)
+    assert table.loc["misplaced_cells", "value"] > MISPLACED
+    assert "Negatives exceed positives for 7.8% of held-out cells" in table.loc["misplaced_cells", "reading"]
+    assert table.loc["matching", "verdict"] == "ok"
+
+
+def test_dimension_read_off_what_is_not_shared():
+    """Two shared dimensions and much input noise: the estimate is far above, and the resolution says why."""
+    mdata = fitted(n_shared=2, recipe="default")
+    assert mdata.uns["clipdim"]["intrinsic_dimension"]["joint"]["estimate"] > 4
+    table = diagnose(mdata).set_index("check")
+    assert table.loc["resolution", "verdict"] == "note"
+    assert "upper bound" in table.loc["resolution", "reading"]
+    assert table.loc["matching", "verdict"] == "ok"
+
+
+def test_out_dim_below_the_shared_dimension():
+    mdata = fitted(out_dim=3)
+    table = diagnose(mdata).set_index("check")
+    assert table.loc["room", "verdict"] == "warning"
+    assert "out_dim limits it" in table.loc["room", "reading"]
+    assert "out_dim=6" in table.loc["room", "reading"]
+
+
+def test_reduced_on_purpose(sound):
+    sound.uns["clipdim"]["params"]["out_dim"] = 5
+    assert verdicts(sound)["room"] == "warning"
+    sound.uns["clipdim"]["params"] |= {"reduced_from": "large", "method": "pca", "n_epochs": 0}
+    table = diagnose(sound).set_index("check")
+    assert (table.loc[["room", "training_length"], "verdict"] == "ok").all()
+    assert "key='large'" in table.loc["room", "reading"]
+
+
+def test_barely_trained(barely_trained):
+    table = diagnose(barely_trained).set_index("check")
+    assert table.loc["temperature", "verdict"] == "note"
+    assert "Train longer" in table.loc["temperature", "reading"]
+    assert table.loc["dimension_settled", "verdict"] == "note"
+    assert np.isnan(table.loc["dimension_settled", "value"])
+    assert table.loc["training_length", "verdict"] == "ok"
+
+
+def test_temperature_that_still_falls():
+    mdata = fitted(recipe="paper", max_epochs=12, similarity="cosine")
+    reading = readings(mdata)["temperature"]
+    assert "still falling, so the dimension is an upper bound" in reading
+
+
+def test_interrupted(sound):
+    sound.uns["clipdim"]["params"]["n_epochs"] = 7
+    table = diagnose(sound).set_index("check")
+    assert table.loc["training_length", "verdict"] == "note"
+    assert "interrupted after 7 of" in table.loc["training_length", "reading"]
+
+
+def test_learned_by_heart():
+    mdata = fitted(150, max_epochs=150)
+    table = diagnose(mdata).set_index("check")
+    assert table.loc["overfitting", "verdict"] == "note"
+    assert table.loc["overfitting", "value"] > 2
+    assert "learned training cells by heart" in table.loc["overfitting", "reading"]
+
+
+def set_history(mdata, **columns):
+    history = mdata.uns["clipdim"]["history"].copy()
+    for name, values in columns.items():
+        history[name] = values
+    mdata.uns["clipdim"]["history"] = history
+
+
+@pytest.mark.parametrize(("slope", "verdict"), [(0.0, "ok"), (0.2, "note"), (-0.2, "note")])
+def test_dimension_that_moves(sound, slope, verdict):
+    n_epochs = len(sound.uns["clipdim"]["history"])
+    values = 5 + slope * (np.arange(n_epochs) - n_epochs / 2) * 20 / n_epochs
+    set_history(sound, intrinsic_dimension_x=values, intrinsic_dimension_y=values)
+    assert verdicts(sound)["dimension_settled"] == verdict
+    if verdict == "note":
+        assert ("still rising" if slope > 0 else "still falling") in readings(sound)["dimension_settled"]
+
+
+def test_held_out_loss_that_rises(sound):
+    losses = sound.uns["clipdim"]["history"]["held_out_loss"].to_numpy().copy()
+    losses[-1] = losses.min() + 2 * LOSS_RISE
+    set_history(sound, held_out_loss=losses)
+    assert verdicts(sound)["held_out_loss"] == "note"
+    assert f"rose by 0.20 nats after epoch {losses.argmin()}" in readings(sound)["held_out_loss"]
+
+
+def test_modalities_that_disagree(sound):
+    sound.uns["clipdim"]["intrinsic_dimension"]["x"]["estimate"] *= 1.5
+    table = diagnose(sound).set_index("check")
+    assert table.loc["dimension_agreement", "verdict"] == "note"
+    assert "The modalities disagree" in table.loc["dimension_agreement", "reading"]
+
+
+@pytest.mark.parametrize(("n_cells", "verdict"), [(60, "note"), (2_000, "ok")])
+def test_few_cells_for_the_dimension(sound, n_cells, verdict):
+    for record in sound.uns["clipdim"]["intrinsic_dimension"].values():
+        record.update(estimate=9.0, n_cells=n_cells)
+    table = diagnose(sound).set_index("check")
+    assert table.loc["sample_size", "verdict"] == verdict
+    assert ("too few cells for a dimension of this size" in table.loc["sample_size", "reading"]) == (verdict == "note")
+
+
+def test_no_dimension_at_all(make_mdata):
+    mdata = make_mdata(30)
+    fit(mdata, 8, holdout=0, max_epochs=2, progress=False)
+    for record in mdata.uns["clipdim"]["intrinsic_dimension"].values():
+        record.update(estimate=np.nan, low=np.nan, high=np.nan)
+    table = diagnose(mdata).set_index("check")
+    for check in ("dimension_agreement", "room", "sample_size"):
+        assert table.loc[check, "verdict"] == "warning"
+        assert "too few" in table.loc[check, "reading"].lower()
+
+
+def test_nothing_held_out_says_so():
+    for noise in (False, True):
+        mdata = fitted(300, noise=noise, holdout=0)
+        table = diagnose(mdata).set_index("check")
+        assert table.loc["matching", "verdict"] == "note"
+        assert "training cells" in table.loc["matching", "reading"]
+        assert "holdout=0.1 to know" in table.loc["matching", "reading"]
+        for check in ("overfitting", "held_out_loss", "dimension_settled"):
+            assert table.loc[check, "verdict"] == "note"
+            assert np.isnan(table.loc[check, "value"])
+        assert "training cells" in table.loc["misplaced_cells", "reading"]
+
+
+def test_norms_of_the_inner_product(sound):
+    mdata = fitted(similarity="inner", max_epochs=20)
+    table = diagnose(mdata).set_index("check")
+    assert table.loc["norms", "verdict"] == "ok"
+    mdata["x"].obs["clipdim_norm"] = np.random.default_rng(0).exponential(size=mdata.n_obs).astype(np.float32)
+    table = diagnose(mdata).set_index("check")
+    assert table.loc["norms", "verdict"] == "note"
+    assert "do not gather" in table.loc["norms", "reading"]
+    sound["x"].obs["clipdim_norm"] = mdata["x"].obs["clipdim_norm"]
+    assert "norms" not in verdicts(sound)
+
+
+def batched(shares, *, shift=0.0):
+    mdata = clipdim.datasets.linear(1_500)
+    rng = np.random.default_rng(0)
+    mdata.obs["donor"] = pd.Categorical(np.array(["a", "b", "c"])[rng.choice(3, size=1_500, p=shares)])
+    for name in ("x", "y"):
+        mdata[name].X += shift * mdata.obs["donor"].cat.codes.to_numpy()[:, None].astype(np.float32)
+    fit(mdata, 16, recipe=CLEAN, batch_key="donor", holdout=0.3, progress=False, device="cpu", max_epochs=15)
+    return mdata
+
+
+def test_batches():
+    table = diagnose(batched([0.4, 0.3, 0.3])).set_index("check")
+    assert table.index.tolist() == [*CHECKS, "batch_size", "batch_mixing"]
+    assert (table.loc[["matching", "batch_size", "batch_mixing"], "verdict"] == "ok").all()
+    assert table.loc["batch_size", "value"] == pytest.approx(0.3 * 256, rel=0.15)
+    mdata = batched([0.55, 0.44, 0.01], shift=3)
+    table = diagnose(mdata).set_index("check")
+    assert table.loc["batch_size", "verdict"] == "note"
+    assert table.loc["batch_size", "value"] < NEGATIVES_OF_A_BATCH
+    assert "'c', the smallest batch: too few negatives" in table.loc["batch_size", "reading"]
+    mdata.obsm["X_clipdim"][:, 0] += 10 * mdata.obs["donor"].cat.codes.to_numpy()
+    assert verdicts(mdata)["batch_mixing"] == "note"
+    assert "still name a cell's batch" in readings(mdata)["batch_mixing"]
+    del mdata.obs["donor"]
+    with pytest.raises(KeyError, match="donor"):
+        diagnose(mdata)
+
+
+def test_cells_are_compared_within_their_batch():
+    """Modalities that share the batch and nothing else: no cell is told from others of its batch."""
+    mdata = clipdim.datasets.linear(900, n_shared=1)
+    rng = np.random.default_rng(0)
+    mdata["x"].X[:] = rng.normal(size=mdata["x"].shape)
+    mdata.obs["lane"] = pd.Categorical(rng.choice(["1", "2", "3"], size=900))
+    for name in ("x", "y"):
+        mdata[name].X += 5 * mdata.obs["lane"].cat.codes.to_numpy()[:, None].astype(np.float32)
+    settings = {"holdout": 0.3, "progress": False, "device": "cpu", "max_epochs": 10}
+    fit(mdata, 8, batch_key="lane", **settings)
+    fit(mdata, 8, key_added="unconditional", **settings)
+    assert verdicts(mdata)["matching"] == "warning"
+    assert diagnose(mdata, key="unconditional")["verdict"][0] == "ok"
+
+
+def test_every_cell_its_own_batch(sound):
+    sound.uns["clipdim"]["params"]["batch_key"] = "barcode"
+    sound.obs["barcode"] = sound.obs_names
+    with pytest.raises(ValueError, match="two of the cells measured; fit with a batch_key of larger batches"):
+        diagnose(sound)
+
+
+def complete(mdata):
+    """Add to a hand-made fit what only `tl.fit` knows."""
+    record = {"estimate": 4.0, "low": 3.5, "high": 4.5, "n_cells": 60, "n_neighbors": 20, "cells": "held-out"}
+    recipe = {"similarity": "cosine", "initial_temperature": 0.2, "max_epochs": 3, "batch_size": 256}
+    mdata.uns["clipdim"]["params"] |= {"out_dim": 5, "n_epochs": 3, "recipe": recipe}
+    mdata.uns["clipdim"] |= {
+        "history": pd.DataFrame({"temperature": [0.2, 0.1, 0.1], "held_out_loss": [3.0, 2.0, 2.0]}),
+        "temperature": 0.1,
+        "intrinsic_dimension": {name: dict(record) for name in ("rna", "prot", "joint")},
+    }
+    for modality in mdata.mod.values():
+        modality.obs["clipdim_norm"] = 1.0
+
+
+def test_three_modalities_the_worst_pair_counts(make_mdata):
+    mdata = make_mdata(600, names=("rna", "prot", "atac"))
+    mdata["atac"].X[:] = np.random.default_rng(0).normal(size=mdata["atac"].shape)
+    fit(mdata, 8, recipe=CLEAN, holdout=0.3, max_epochs=20, progress=False)
+    table = diagnose(mdata).set_index("check")
+    assert table.loc["matching", "verdict"] == "warning"
+    assert "atac" in table.loc["separation", "reading"]
+
+
+@pytest.mark.parametrize("suffix", ["h5mu", "zarr"])
+def test_a_fit_read_back_and_the_table_in_the_file(sound, tmp_path, suffix):
+    path = tmp_path / f"cells.{suffix}"
+    read = mudata.read_zarr if suffix == "zarr" else mudata.read_h5mu
+    getattr(sound, f"write_{suffix}")(path)
+    again = read(path)
+    table = diagnose(again)
+    pd.testing.assert_frame_equal(table, diagnose(sound))
+    pd.testing.assert_frame_equal(again.uns["clipdim"]["diagnose"], table)
+    second = tmp_path / f"again.{suffix}"
+    getattr(again, f"write_{suffix}")(second)
+    stored = read(second).uns["clipdim"]["diagnose"].reset_index(drop=True)
+    pd.testing.assert_frame_equal(stored, table, check_dtype=False, check_index_type=False)
+    table.loc[0, "verdict"] = "changed"
+    assert again.uns["clipdim"]["diagnose"].loc[0, "verdict"] == "ok"
+
+
+def test_shuffled_modalities_give_the_same_table(sound):
+    order = np.random.default_rng(0).permutation(sound.n_obs)
+    shuffled = mudata.MuData({"x": sound["x"].copy(), "y": sound["y"][order].copy()})
+    shuffled = shuffled[sound.obs_names].copy()
+    shuffled.obs["clipdim_split"], shuffled.uns = sound.obs["clipdim_split"], sound.uns
+    shuffled.obsm["X_clipdim"] = sound.obsm["X_clipdim"]
+    pd.testing.assert_frame_equal(diagnose(shuffled), diagnose(sound))
+
+
+def test_nothing_else_changes_and_the_table_is_the_same_twice(sound):
+    state = np.random.get_state()[1].copy()
+    embedding, slots = sound.obsm["X_clipdim"].copy(), set(sound.uns["clipdim"])
+    first = diagnose(sound)
+    pd.testing.assert_frame_equal(diagnose(sound), first)
+    np.testing.assert_array_equal(sound.obsm["X_clipdim"], embedding)
+    assert set(sound.uns["clipdim"]) == slots | {"diagnose"}
+    np.testing.assert_array_equal(np.random.get_state()[1], state)
+
+
+def test_errors(sound, make_mdata):
+    with pytest.raises(KeyError, match=r"no fit in .*run clipdim\.tl\.fit"):
+        diagnose(make_mdata(20))
+    with pytest.raises(KeyError, match=r"key='clipdim'"):
+        diagnose(sound, key="other")
+    with pytest.raises(TypeError, match="expected a MuData"):
+        diagnose(AnnData(np.zeros((2, 2))))
+    with pytest.raises(ValueError, match="view"):
+        diagnose(sound[:50])
+    sound.obs["clipdim_split"] = pd.Categorical([None] * sound.n_obs, categories=["train"])
+    with pytest.raises(ValueError, match=r"0 cells of .* at least 2 are needed; fit anew"):
+        diagnose(sound)
+    assert "diagnose" not in sound.uns["clipdim"]

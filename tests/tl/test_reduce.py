@@ -1,0 +1,346 @@
+from dataclasses import replace
+
+import matplotlib.pyplot as plt
+import mudata
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from scipy.special import softmax
+from scipy.stats import entropy
+
+from clipdim import dimension, pl
+from clipdim.contrast import RECIPES, ContrastiveModel
+from clipdim.contrast.model import Student, principal_axes
+from clipdim.tl import classify, embed, fit, intrinsic_dimension, match, reduce
+
+QUICK = {"progress": False, "device": "cpu"}
+KEY = "clipdim_reduced"
+SLOT = f"X_{KEY}"
+pytestmark = pytest.mark.filterwarnings("ignore:.*Consolidated metadata", "ignore:.*zarr.*:FutureWarning")
+
+
+@pytest.fixture
+def fitted(make_mdata):
+    """A short fit of three shared dimensions in ten; some cells lack a modality."""
+    mdata = make_mdata(400, lacking=20)
+    mdata.obs["cell_type"] = pd.Categorical(np.where(np.arange(400) % 3, "T", "B"))
+    mdata.obs["site"] = pd.Categorical(np.where(np.arange(400) % 2, "a", "b"))
+    fit(mdata, 10, max_epochs=10, holdout=0.3, batch_size=64, **QUICK)
+    return mdata
+
+
+def of_cells(mdata, name, slot):
+    """Embedding of one modality by the names of the cells."""
+    return pd.DataFrame(mdata[name].obsm[slot], index=mdata[name].obs_names)
+
+
+def axes_by_svd(mdata, n, key="clipdim"):
+    train = (mdata.obs[f"{key}_split"] == "train").to_numpy()
+    return np.linalg.svd(mdata.obsm[f"X_{key}"][train].astype(float), full_matrices=False)[2][:n].T
+
+
+def test_pca_against_numpy(fitted):
+    """Cosine: the projected embedding of each modality, normalised; joint: the mean over those that a cell has."""
+    assert reduce(fitted, 3, method="pca", **QUICK) is None
+    axes = axes_by_svd(fitted, 3)
+    found = {name: of_cells(fitted, name, SLOT) for name in fitted.mod}
+    signs = None
+    for name in fitted.mod:
+        expected = of_cells(fitted, name, "X_clipdim").to_numpy() @ axes
+        expected /= np.linalg.norm(expected, axis=1, keepdims=True)
+        signs = np.sign((expected * found[name]).to_numpy().sum(axis=0)) if signs is None else signs
+        np.testing.assert_allclose(found[name], expected * signs, atol=1e-4)
+        assert fitted[name].obsm[SLOT].dtype == np.float32
+    mean = pd.concat(found.values()).groupby(level=0).mean().loc[fitted.obs_names]
+    np.testing.assert_allclose(fitted.obsm[SLOT], mean, atol=1e-6)
+
+
+@pytest.mark.parametrize("norm_fraction", [0.0, 0.2])
+def test_pca_of_inner_products(make_mdata, norm_fraction):
+    """Divided by the mean norm over the norm set, or over the training cells where there is none."""
+    mdata = make_mdata(200)
+    recipe = RECIPES["paper"] if norm_fraction else RECIPES["default"]
+    fit(mdata, 6, recipe=recipe, similarity="inner", max_epochs=2, **QUICK)
+    reduce(mdata, 4, method="pca", **QUICK)
+    axes = axes_by_svd(mdata, 4)
+    norm_cells = mdata.obs_names[mdata.obs["clipdim_split"] == ("norm set" if norm_fraction else "train")]
+    for name in mdata.mod:
+        expected = of_cells(mdata, name, "X_clipdim") @ axes
+        expected /= np.linalg.norm(expected.loc[norm_cells], axis=1).mean()
+        np.testing.assert_allclose(of_cells(mdata, name, SLOT).abs(), expected.abs(), rtol=1e-3, atol=1e-4)
+    assert mdata.uns[KEY]["history"]["temperature"].item() == pytest.approx(mdata.uns["clipdim"]["temperature"])
+
+
+def test_principal_axes():
+    rng = np.random.default_rng(0)
+    points = rng.normal(size=(50, 6)) * np.arange(6, 0, -1) + 3
+    axes = principal_axes(points.astype(np.float32), 4)
+    np.testing.assert_allclose(axes.T @ axes, np.eye(4), atol=1e-12)
+    expected = np.linalg.svd(points, full_matrices=False)[2][:4].T
+    np.testing.assert_allclose(np.abs(axes), np.abs(expected), atol=1e-5)
+    assert (axes[np.abs(axes).argmax(axis=0), range(4)] > 0).all()
+    np.testing.assert_allclose(principal_axes(points[:2], 4).T @ principal_axes(points[:2], 4), np.eye(4), atol=1e-12)
+
+
+def test_all_axes_are_a_rotation(fitted):
+    reduce(fitted, 10, method="pca", **QUICK)
+    for a, b in (("rna", "rna"), ("rna", "prot")):
+        similarities = [fitted[a].obsm[slot] @ fitted[b].obsm[slot].T for slot in ("X_clipdim", SLOT)]
+        np.testing.assert_allclose(*similarities, atol=1e-4)
+
+
+def test_projected_model():
+    model = (
+        ContrastiveModel({"a": 5, "b.c": 4}, 6, RECIPES["default"]).initialize(torch.Generator().manual_seed(0)).eval()
+    )
+    model.set_temperature(0.07)
+    axes = torch.linalg.qr(torch.randn(6, 3, generator=torch.Generator().manual_seed(1)))[0]
+    projected = model.project(axes.double())
+    assert projected.temperature().item() == pytest.approx(0.07)
+    for name, n_features in (("a", 5), ("b.c", 4)):
+        x = torch.randn(7, n_features, generator=torch.Generator().manual_seed(2))
+        torch.testing.assert_close(projected.encoders[name](x), model.encoders[name](x) @ axes)
+        assert projected.encoders[name].mean.data_ptr() != model.encoders[name].mean.data_ptr()
+
+
+def test_training_matches_better_than_projection(make_mdata):
+    mdata = make_mdata(1_500, 5)
+    fit(mdata, 16, holdout=0.3, **QUICK)
+    top = {}
+    for method in ("pca", "refit", "distill"):
+        reduce(mdata, 4, method=method, key_added=method, **QUICK)
+        scores = match(mdata, key=method)
+        top[method] = scores.loc[scores["split"] == "held-out", "recall_at_10"].mean()
+    assert top["pca"] < top["refit"]
+    assert top["pca"] < top["distill"]
+    n_epochs = mdata.uns["clipdim"]["params"]["n_epochs"]
+    for method in ("refit", "distill"):
+        params = mdata.uns[method]["params"]
+        assert len(mdata.uns[method]["history"]) == params["n_epochs"] == params["recipe"]["max_epochs"] == n_epochs
+    assert mdata.uns["pca"]["params"]["n_epochs"] == 0
+
+
+@pytest.mark.parametrize("similarity", ["cosine", "inner"])
+@pytest.mark.parametrize("grouped", [True, False])
+def test_loss_of_the_student_against_scipy(similarity, grouped):
+    """Cross-entropy of each cell's distribution over the cells of its group, both directions."""
+    generator = torch.Generator().manual_seed(0)
+    recipe = replace(RECIPES["default"], similarity=similarity)
+    teacher = ContrastiveModel({"a": 5, "b": 4}, 6, recipe).initialize(generator)
+    teacher.set_temperature(0.3)
+    x = {"a": torch.randn(12, 5, generator=generator), "b": torch.randn(12, 4, generator=generator)}
+    teacher.fix_mean_norms({name: 2 * values for name, values in x.items()})
+    student = Student(teacher.project(torch.eye(6)[:, :3]), teacher).eval()
+    student.set_temperature(0.7)
+    groups = torch.arange(12) % 2 if grouped else None
+
+    def distributions(model, norms):
+        outputs = [model.encoders[name].outputs(values).detach().double().numpy() for name, values in x.items()]
+        if similarity == "cosine":
+            norms = [np.linalg.norm(values, axis=1, keepdims=True) for values in outputs]
+        elif norms is None:
+            norms = [np.linalg.norm(values, axis=1).mean() for values in outputs]
+        u, v = (values / norm for values, norm in zip(outputs, norms, strict=True))
+        logits = u @ v.T / model.temperature().item()
+        if grouped:
+            logits[np.arange(12)[:, None] % 2 != np.arange(12) % 2] = -1e9
+        return [softmax(logits, axis=1), softmax(logits.T, axis=1)]
+
+    wanted = distributions(teacher, [encoder.mean_norm.item() for encoder in teacher.encoders.values()])
+    own = distributions(student, None)
+    expected = np.mean([(entropy(q, axis=1) + entropy(q, p, axis=1)).mean() for q, p in zip(wanted, own, strict=True)])
+    assert student.loss(x, groups=groups).item() == pytest.approx(expected, rel=1e-4)
+
+
+def test_student_learns_by_its_own_parameters():
+    teacher = ContrastiveModel({"a": 5, "b": 4}, 6, RECIPES["default"]).initialize(torch.Generator().manual_seed(0))
+    student = Student(teacher.project(torch.eye(6)[:, :3]), teacher).train()
+    x = {name: torch.randn(12, n, generator=torch.Generator().manual_seed(n)) for name, n in (("a", 5), ("b", 4))}
+    losses = [student.loss(x, generator=torch.Generator().manual_seed(seed)).item() for seed in (1, 1, 2)]
+    assert losses[0] == losses[1] != losses[2]
+    student.loss(x, generator=torch.Generator().manual_seed(1)).backward()
+    assert all(parameter.grad is not None for parameter in student.parameters())
+    assert all(parameter.grad is None for parameter in teacher.parameters())
+    assert not teacher.training
+
+
+def test_record_is_that_of_a_fit(fitted):
+    before = dict(fitted.uns["clipdim"])
+    reduce(fitted, 4, max_epochs=3, random_state=5, **QUICK)
+    record, of_fit = fitted.uns[KEY], fitted.uns["clipdim"]
+    assert of_fit == before
+    assert set(record) == set(of_fit)
+    assert set(record["params"]) == {*of_fit["params"], "reduced_from", "method"}
+    changed = {name for name in of_fit["params"] if not np.array_equal(record["params"][name], of_fit["params"][name])}
+    assert changed == {"out_dim", "n_epochs", "recipe", "random_state"}
+    assert record["params"]["out_dim"] == 4
+    assert list(record["history"]) == list(of_fit["history"])
+    assert record["temperature"] == record["history"]["temperature"].iloc[-1]
+    pd.testing.assert_series_equal(fitted.obs[f"{KEY}_split"], fitted.obs["clipdim_split"], check_names=False)
+    for name, arrays in record["encoders"].items():
+        assert {array.dtype for array in arrays.values()} == {np.dtype(np.float32)}
+        assert {part: arrays[part].shape for part in arrays if not part.startswith(("layers.2", "linear"))} == {
+            part: array.shape
+            for part, array in of_fit["encoders"][name].items()
+            if not part.startswith(("layers.2", "linear"))
+        }
+    held_out = fitted.obs[f"{KEY}_split"] == "held-out"
+    found = record["intrinsic_dimension"]["joint"]
+    assert found["estimate"] == pytest.approx(dimension.mle(fitted.obsm[SLOT][held_out]), rel=1e-3)
+    assert found["n_cells"] == held_out.sum()
+
+
+@pytest.mark.parametrize("suffix", ["h5mu", "zarr"])
+@pytest.mark.parametrize("method", ["pca", "refit", "distill"])
+def test_everything_works_with_the_reduced_fit(fitted, make_mdata, method, suffix, tmp_path, assert_same):
+    reduce(fitted, 3, method=method, max_epochs=2, **QUICK)
+    path = tmp_path / f"cells.{suffix}"
+    if suffix == "zarr":
+        fitted.write_zarr(path)
+        read = mudata.read_zarr(path)
+    else:
+        fitted.write_h5mu(path)
+        read = mudata.read_h5mu(path)
+    assert_same(dict(read.uns[KEY]), dict(fitted.uns[KEY]))
+    own, new = make_mdata(400, lacking=20), make_mdata(50, seed=3)
+    embed(own, read, key=KEY, device="cpu")
+    np.testing.assert_allclose(own.obsm[SLOT], fitted.obsm[SLOT], atol=1e-5)
+    embed(new, read, key=KEY, device="cpu")
+    assert new.obsm[SLOT].shape == (50, 3)
+    pd.testing.assert_frame_equal(match(read, key=KEY), match(fitted, key=KEY))
+    assert classify(read, "cell_type", key=KEY)["accuracy"].between(0, 1).all()
+    intrinsic_dimension(read, use_rep=SLOT)
+    for draw in (pl.history, pl.temperature, pl.similarity, pl.norms, pl.intrinsic_dimension):
+        draw(read, key=KEY)
+    plt.close("all")
+
+
+def test_reduced_fit_can_be_reduced(fitted):
+    reduce(fitted, 6, method="pca", **QUICK)
+    reduce(fitted, 3, method="refit", key=KEY, key_added="again", **QUICK)
+    assert fitted.obsm["X_again"].shape == (400, 3)
+    assert fitted.uns["again"]["params"]["reduced_from"] == KEY
+
+
+def test_auto(make_mdata):
+    for similarity, extra in (("cosine", 1), ("inner", 0)):
+        mdata = make_mdata(400)
+        fit(mdata, 12, similarity=similarity, max_epochs=3, holdout=0.3, **QUICK)
+        for high, n_dims in ((2.2, 3), (4.0, 4), (0.3, 1)):
+            mdata.uns["clipdim"]["intrinsic_dimension"]["joint"]["high"] = high
+            reduce(mdata, method="pca", **QUICK)
+            assert mdata.obsm[SLOT].shape == (400, n_dims + extra)
+
+
+def test_seed_and_global_state(fitted):
+    state = torch.get_rng_state(), np.random.get_state()[1].copy()
+    results = []
+    for seed in (0, 0, 1):
+        reduce(fitted, 3, max_epochs=2, random_state=seed, **QUICK)
+        results.append(fitted.obsm[SLOT])
+    np.testing.assert_array_equal(results[0], results[1])
+    assert not np.array_equal(results[0], results[2])
+    assert torch.equal(torch.get_rng_state(), state[0])
+    np.testing.assert_array_equal(np.random.get_state()[1], state[1])
+
+
+def test_copy(fitted, unchanged):
+    with unchanged(fitted):
+        reduced = reduce(fitted, 3, max_epochs=1, copy=True, **QUICK)
+    assert reduced.obsm[SLOT].shape == (400, 3)
+
+
+def test_batches_and_nothing_held_out(make_mdata, unchanged):
+    mdata = make_mdata(200)
+    mdata.obs["site"] = pd.Categorical(np.where(np.arange(200) % 2, "a", "b"))
+    fit(mdata, 6, batch_key="site", holdout=0, max_epochs=2, **QUICK)
+    for method in ("pca", "refit", "distill"):
+        reduce(mdata, 3, method=method, **QUICK)
+        assert mdata.uns[KEY]["params"]["batch_key"] == "site"
+        assert mdata.uns[KEY]["intrinsic_dimension"]["joint"]["cells"] == "train"
+    mdata.obs["site"] = mdata.obs["site"].cat.remove_categories("a")
+    with unchanged(mdata), pytest.raises(ValueError, match="'site', the batch_key of the fit, is missing for some"):
+        reduce(mdata, 3, **QUICK)
+    del mdata.obs["site"]
+    with unchanged(mdata), pytest.raises(KeyError, match="no column 'site'"):
+        reduce(mdata, 3, **QUICK)
+
+
+def test_one_dimension_of_cosines_is_warned_of(fitted):
+    with pytest.warns(UserWarning, match="with n_dims=1 and cosine"):
+        reduce(fitted, 1, method="pca", **QUICK)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        ({"n_dims": 3.0}, TypeError, r"n_dims must be an integer or 'auto', got 3\.0"),
+        ({"n_dims": "3"}, TypeError, "n_dims must be an integer or 'auto', got '3'"),
+        ({"n_dims": True}, TypeError, "n_dims must be an integer"),
+        ({"n_dims": None}, TypeError, "n_dims must be an integer"),
+        ({"n_dims": 0}, ValueError, "n_dims must be at least 1 and at most 10, .* 'clipdim'; got 0"),
+        ({"n_dims": 11}, ValueError, "at most 10, the out_dim of the fit 'clipdim'; got 11"),
+        ({"key": "other"}, KeyError, r"no fit in mdata.uns\['other'\]"),
+        ({"key_added": "clipdim"}, ValueError, "key_added='clipdim' would overwrite the fit"),
+        ({"key_added": "a/b"}, ValueError, "key_added must be a non-empty string"),
+        ({"method": "umap"}, ValueError, r"method='umap' is unknown; choose one of \['distill', 'refit', 'pca'\]"),
+        ({"max_epochs": 0}, ValueError, "max_epochs must be an integer of at least 1, got 0"),
+        ({"random_state": -1}, ValueError, "random_state must be at least 0"),
+        ({"device": "abacus"}, ValueError, "device='abacus' is not available"),
+    ],
+)
+def test_bad_arguments(fitted, unchanged, arguments, error, message):
+    with unchanged(fitted), pytest.raises(error, match=message):
+        reduce(fitted, **{"n_dims": 3, **QUICK, **arguments})
+
+
+def test_auto_that_cannot_be(fitted, unchanged):
+    joint = fitted.uns["clipdim"]["intrinsic_dimension"]["joint"]
+    joint["estimate"] = joint["low"] = joint["high"] = np.nan
+    with pytest.raises(ValueError, match=r"'clipdim' is nan; pass n_dims as an integer"):
+        reduce(fitted, **QUICK)
+    assert SLOT not in fitted.obsm
+    assert KEY not in fitted.uns
+    joint["estimate"] = joint["low"] = 1.5
+    joint["high"] = 9.5
+    with unchanged(fitted), pytest.raises(ValueError, match=r"up to 9\.50, which takes 11, and the fit has 10;"):
+        reduce(fitted, **QUICK)
+
+
+def test_changed_data(fitted, unchanged):
+    values = fitted["prot"].X.copy()
+    fitted["prot"].X[5] += 1
+    with unchanged(fitted), pytest.raises(ValueError, match=r"'X' of modality 'prot' has changed .*: 1 of 380 cells"):
+        reduce(fitted, 3, **QUICK)
+    fitted["prot"].X = values
+    del fitted["prot"].obsm["X_clipdim"]
+    with unchanged(fitted), pytest.raises(KeyError, match=r"missing from \['prot'\]"):
+        reduce(fitted, 3, **QUICK)
+
+
+def test_other_objects(fitted, unchanged):
+    with unchanged(fitted):
+        with pytest.raises(TypeError, match="expected a MuData, got AnnData"):
+            reduce(fitted["rna"])
+        with pytest.raises(ValueError, match="is a view"):
+            reduce(fitted[:100])
+        held_out = fitted[fitted.obs["clipdim_split"] == "held-out"].copy()
+        with pytest.raises(ValueError, match="has 0 of the cells that the fit was trained on"):
+            reduce(held_out, 3, **QUICK)
+
+
+def test_divergence_changes_nothing(fitted, unchanged):
+    for arrays in fitted.uns["clipdim"]["encoders"].values():
+        arrays["layers.0.bias"][:] = np.nan
+    with unchanged(fitted), pytest.raises((FloatingPointError, ValueError)):
+        reduce(fitted, 3, **QUICK)
+
+
+def test_representation_is_not_overwritten(make_mdata, unchanged):
+    mdata = make_mdata()
+    for adata in mdata.mod.values():
+        adata.obsm["X_mine"] = adata.X.copy()
+    fit(mdata, 5, use_rep="X_mine", max_epochs=1, **QUICK)
+    with unchanged(mdata), pytest.raises(ValueError, match="key_added='mine' would overwrite the representation"):
+        reduce(mdata, 3, key_added="mine", **QUICK)
