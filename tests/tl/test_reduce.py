@@ -11,7 +11,7 @@ from scipy.stats import entropy
 
 from clipdim import dimension, pl
 from clipdim.contrast import RECIPES, ContrastiveModel
-from clipdim.contrast.model import Student, principal_axes
+from clipdim.contrast.distillation import Student, principal_axes
 from clipdim.tl import classify, embed, fit, intrinsic_dimension, match, reduce
 
 QUICK = {"progress": False, "device": "cpu"}

@@ -13,9 +13,8 @@ from clipdim import _keys, _mudata
 from clipdim.contrast import ContrastiveModel, Recipe
 from clipdim.tl._arguments import check_arguments, choose_settings
 from clipdim.tl._device import resolve_device
-from clipdim.tl._monitor import MIN_CELLS, final_dimension
 from clipdim.tl._processes import join_processes, own_device, require_same
-from clipdim.tl._training import train_with_history
+from clipdim.tl._training import results_of, train_with_history
 
 
 def fit(
@@ -162,14 +161,8 @@ def fit(
         model, data, group=group, random_state=random_state, n_epochs=n_epochs, progress=progress
     )
 
-    embeddings, norms = {}, {}
-    for name, values in data.values.items():
-        embeddings[name], norms[name] = model.embed(name, torch.from_numpy(values))
-    measured = data.held_out if len(data.held_out) >= MIN_CELLS else data.train
-    cells = _keys.TRAIN if measured is data.train else _keys.HELD_OUT
-    points = {name: embeddings[name][data.rows[measured, column]] for column, name in enumerate(embeddings)}
-    points[_keys.JOINT] = np.mean(list(points.values()), axis=0)
-    result: _keys.Fit = {
+    result, embeddings, norms = results_of(model, data, history)
+    result |= {
         "params": {
             "out_dim": int(out_dim),
             "modalities": np.array(list(embeddings), dtype=object),
@@ -181,10 +174,6 @@ def fit(
             "n_epochs": len(history),
             "recipe": {**asdict(settings), "max_epochs": n_epochs},
         },
-        "history": history,
-        "temperature": float(history["temperature"].iloc[-1]),
-        "intrinsic_dimension": {name: final_dimension(x, cells) for name, x in points.items()},
-        "encoders": {name: encoder.to_arrays() for name, encoder in model.encoders.items()},
         "features": {
             name: mdata[name].var_names.to_numpy(dtype=object)
             for name, rep in data.use_rep.items()

@@ -13,11 +13,11 @@ from mudata import MuData
 
 from clipdim import _keys, _mudata
 from clipdim.contrast import ContrastiveModel, Recipe
-from clipdim.contrast.model import Student, principal_axes
+from clipdim.contrast.distillation import Student, principal_axes
 from clipdim.tl._arguments import check_arguments
 from clipdim.tl._device import resolve_device
-from clipdim.tl._monitor import MAX_CELLS, MIN_CELLS, Monitor, final_dimension
-from clipdim.tl._training import train_with_history
+from clipdim.tl._monitor import MAX_CELLS, Monitor
+from clipdim.tl._training import results_of, train_with_history
 
 MAX_BATCH = 4096
 METHODS = ("distill", "refit", "pca")
@@ -96,6 +96,11 @@ def reduce(
     FloatingPointError
         If the loss becomes NaN or infinite. ``mdata`` is unchanged in all these cases.
 
+    Notes
+    -----
+    Of 32 dimensions' top-0.5 % matching of held-out cells, 9 keep (``benchmarks/reduction.py``) .98 on pbmc10k, .96 on
+    bmcite by ``"distill"``, .78 of bmcite by ``"pca"``; 15-NN accuracy .99 to 1. Only size shrinks, not embedding time.
+
     References
     ----------
     Gui, Ma and Ma (NeurIPS 2025), conclusion: two-stage fitting; Hinton, Vinyals and Dean, arXiv 1503.02531.
@@ -144,11 +149,11 @@ def reduce(
         model.set_temperature(max(settings.initial_temperature, fit["temperature"]))
         student = Student(model, large) if method == "distill" else model
         history = train_with_history(student, data, group=None, random_state=seed, n_epochs=n_epochs, progress=progress)
-    result, embeddings, norms = _results(model.eval(), data, history)
+    result, embeddings, norms = results_of(model.eval(), data, history)
     params = {"out_dim": out_dim, "random_state": seed, "device": str(torch_device), "recipe": asdict(settings)}
     params |= {"n_epochs": 0 if method == "pca" else len(history), "reduced_from": key, "method": method}
     result["params"] = {**fit["params"], **params}
-    result["features"] = {name: names.copy() for name, names in fit["features"].items()}
+    result["features"] = dict(fit["features"])
     target = mdata.copy() if copy else mdata
     _mudata.write_embeddings(target, embeddings, norms, key=key_added)
     _mudata.write_fit(target, result, pd.Categorical(stored.split), key=key_added)
@@ -163,7 +168,6 @@ def _choose_n_dims(n_dims: Any, fit: _keys.Fit, key: str) -> int:
         if not math.isfinite(found["high"]):
             msg = f"the joint intrinsic dimension of the fit {key!r} is {found['estimate']}; pass n_dims as an integer"
             raise ValueError(msg)
-        # the estimate itself would leave out what it cannot rule out: benchmarks/reduction.py
         chosen = math.ceil(found["high"]) + (fit["params"]["recipe"]["similarity"] == "cosine")
         if chosen > out_dim:
             msg = (
@@ -224,23 +228,3 @@ def _measure(model: ContrastiveModel, data: _mudata.Inputs) -> pd.DataFrame:
     groups = None if data.batches is None else torch.from_numpy(data.batches[cells]).to(device)
     row = {"loss": np.nan, "temperature": model.temperature().item(), **Monitor(model, inputs(cells), groups)()}
     return pd.DataFrame([row], index=pd.RangeIndex(1, name="epoch"))
-
-
-def _results(
-    model: ContrastiveModel, data: _mudata.Inputs, history: pd.DataFrame
-) -> tuple[_keys.Fit, dict[str, np.ndarray], dict[str, np.ndarray]]:
-    """Return what a fit is made of except ``params`` and ``features``, the embeddings and the norms."""
-    embeddings, norms = {}, {}
-    for name, values in data.values.items():
-        embeddings[name], norms[name] = model.embed(name, torch.from_numpy(values))
-    measured = data.held_out if len(data.held_out) >= MIN_CELLS else data.train
-    cells = _keys.TRAIN if measured is data.train else _keys.HELD_OUT
-    points = {name: embeddings[name][data.rows[measured, column]] for column, name in enumerate(embeddings)}
-    points[_keys.JOINT] = np.mean(list(points.values()), axis=0)
-    result: _keys.Fit = {
-        "history": history,
-        "temperature": float(history["temperature"].iloc[-1]),
-        "intrinsic_dimension": {name: final_dimension(x, cells) for name, x in points.items()},
-        "encoders": {name: encoder.to_arrays() for name, encoder in model.encoders.items()},
-    }
-    return result, embeddings, norms

@@ -1,4 +1,4 @@
-"""The training of ``tl.fit``: inputs on their device, a history by epoch, a progress bar."""
+"""The training of ``tl.fit`` and ``tl.reduce``, with a history by epoch and a progress bar, and what comes of it."""
 
 import warnings
 
@@ -8,10 +8,10 @@ import torch
 from torch.distributed import ProcessGroup
 from tqdm.auto import tqdm
 
-from clipdim import _mudata
+from clipdim import _keys, _mudata
 from clipdim.contrast import ContrastiveModel, train
 from clipdim.tl._device import threads_for
-from clipdim.tl._monitor import MAX_CELLS, Monitor
+from clipdim.tl._monitor import MAX_CELLS, MIN_CELLS, Monitor, final_dimension
 
 
 def train_with_history(
@@ -74,3 +74,23 @@ def train_with_history(
     model.eval()
     model.fix_mean_norms(norm_inputs if len(data.norm_set) else inputs)
     return pd.DataFrame(history, index=pd.RangeIndex(len(history), name="epoch"))
+
+
+def results_of(
+    model: ContrastiveModel, data: _mudata.Inputs, history: pd.DataFrame
+) -> tuple[_keys.Fit, dict[str, np.ndarray], dict[str, np.ndarray]]:
+    """Return what a fit is made of except ``params`` and ``features``, the embeddings and the norms."""
+    embeddings, norms = {}, {}
+    for name, values in data.values.items():
+        embeddings[name], norms[name] = model.embed(name, torch.from_numpy(values))
+    measured = data.held_out if len(data.held_out) >= MIN_CELLS else data.train
+    cells = _keys.TRAIN if measured is data.train else _keys.HELD_OUT
+    points = {name: embeddings[name][data.rows[measured, column]] for column, name in enumerate(embeddings)}
+    points[_keys.JOINT] = np.mean(list(points.values()), axis=0)
+    result: _keys.Fit = {
+        "history": history,
+        "temperature": float(history["temperature"].iloc[-1]),
+        "intrinsic_dimension": {name: final_dimension(x, cells) for name, x in points.items()},
+        "encoders": {name: encoder.to_arrays() for name, encoder in model.encoders.items()},
+    }
+    return result, embeddings, norms
