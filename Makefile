@@ -44,7 +44,7 @@ docs: .venv/.doc ## build the documentation in docs/_build/html, warnings are er
 	$(BIN)/python -m sphinx -W --keep-going -d docs/_build/doctrees docs docs/_build/html
 
 bench: .venv/.bench ## time the parts, as ratios
-	$(BIN)/python -m pytest benchmarks --import-mode=prepend --benchmark-only --benchmark-quiet -q -s --durations=0
+	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest benchmarks --import-mode=prepend --benchmark-only --benchmark-quiet -q -s --durations=0
 
 quality: .venv/.base ## the table of held-out quality on real data, three seeds
 	$(BIN)/python benchmarks/quality.py
