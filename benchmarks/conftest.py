@@ -13,7 +13,7 @@ import tables
 import torch
 
 HERE = Path(__file__).parent
-NOTE = "One thread; medians. MB: peak of memory above the inputs, in a process of its own."
+NOTE = "One thread; medians. MB: peak of memory above the inputs, and the baseline's, each in a process of its own."
 
 
 @pytest.fixture(autouse=True)
@@ -59,8 +59,8 @@ def pytest_terminal_summary(terminalreporter, config) -> None:
         return
     table = pd.DataFrame(ratios(rows))
     terminalreporter.write_line(f"\n{machine.describe()}\n{NOTE}\n\n{table.to_string(index=False)}")
-    path = tables.write("bench", table, note=NOTE)
-    terminalreporter.write_line(f"\nwrote {path}")
+    if config.args == ["benchmarks"] and not config.getoption("keyword"):  # all of them
+        terminalreporter.write_line(f"\nwrote {tables.write('bench', table, note=NOTE)}")
 
 
 def ratios(rows: list) -> list[dict[str, str]]:
@@ -72,21 +72,20 @@ def ratios(rows: list) -> list[dict[str, str]]:
         for bench in members:
             if bench is base:
                 continue
-            memory, base_memory = (None if b is None else b.extra_info.get("megabytes") for b in (bench, base))
+            memory = [b.extra_info.get("megabytes") for b in (bench, base) if b is not None]
             table.append(
                 {
                     "what": group,
                     "how": bench.extra_info["how"],
                     "time": duration(bench.stats.median),
-                    "baseline": "-" if base is None else base.extra_info["how"],
-                    "its time": "-" if base is None else duration(base.stats.median),
+                    "baseline": "-" if base is None else f"{base.extra_info['how']}: {duration(base.stats.median)}",
                     "faster": "-" if base is None else f"{base.stats.median / bench.stats.median:.1f}x",
-                    "MB": "-" if memory is None else f"{memory:,.0f}",
-                    "its MB": "-" if base_memory is None else f"{base_memory:,.0f}",
+                    "MB": " / ".join("-" if x is None else f"{x:,.0f}" for x in memory) if any(memory) else "-",
                 }
             )
     return table
 
 
 def duration(seconds: float) -> str:
-    return f"{seconds * 1e3:,.2f} ms" if seconds < 1 else f"{seconds:,.2f} s"
+    value, unit = (seconds * 1e3, "ms") if seconds < 1 else (seconds, "s")
+    return f"{value:.3g}\N{NO-BREAK SPACE}{unit}"

@@ -19,7 +19,7 @@ def cross_entropy(u: Tensor, v: Tensor, temperature: Tensor) -> Tensor:
     return (functional.cross_entropy(logits, pairs) + functional.cross_entropy(logits.T, pairs)) / 2
 
 
-LOSSES = {"clipdim.contrast.info_nce": info_nce, "cross_entropy": cross_entropy}
+LOSSES = {"info_nce": info_nce, "cross_entropy": cross_entropy}
 
 
 def make(how: str, n: int, device: str = "cpu") -> Callable[[], object]:

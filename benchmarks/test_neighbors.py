@@ -58,7 +58,7 @@ def make_ranks(how: str, size: int) -> Callable:
 
 @pytest.mark.parametrize("how", ["scikit-dimension", "all points", "2,000 anchors"])
 def test_dimension(compare, how):
-    group = "intrinsic dimension, 12,000 points in 32 columns"
+    group = "dimension, 12,000 x 32"
     found = compare(make_dimension, group, how, N_CELLS, baseline="scikit-dimension", rounds=5, small=100)
     expected = make_dimension("scikit-dimension", N_CELLS)()
     assert found == pytest.approx(expected, abs=0.05 if how == "2,000 anchors" else 1e-6 * expected)
@@ -73,7 +73,7 @@ def test_neighbors(compare, how, n_columns):
     def make(how: str, size: int) -> Callable:
         return make_neighbors(how, size, n_columns)
 
-    group = f"20 neighbours of each of 12,000 points in {n_columns} columns"
+    group = f"20 neighbours, 12,000 x {n_columns}"
     compare(make, group, how, N_CELLS, baseline="scikit-learn", rounds=3)
 
 
@@ -81,7 +81,7 @@ def test_neighbors(compare, how, n_columns):
 def test_ranks(compare, how):
     compare(
         make_ranks,
-        "ranks of the true match, 12,000 cells",
+        "ranks, 12,000 cells",
         how,
         N_CELLS,
         baseline="numpy, two comparisons",

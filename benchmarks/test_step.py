@@ -64,8 +64,8 @@ def make(how: str, batch_size: int) -> Callable[[], object]:
     return lambda: list(train(model, inputs, generator=generator))
 
 
-@pytest.mark.parametrize("how", ["clipdim.contrast.train", "plain"])
+@pytest.mark.parametrize("how", ["contrast.train", "plain"])
 @pytest.mark.parametrize("batch_size", [256, 1024, 2048])
 def test_step(compare, how, batch_size):
-    group = f"{N_STEPS} training steps, minibatches of {batch_size:,}"
+    group = f"{N_STEPS} steps of {batch_size:,} cells"
     compare(make, group, how, batch_size, baseline="plain", rounds=10 if batch_size < 2048 else 3, small=32)
