@@ -55,6 +55,18 @@ class Dimension(TypedDict):
     cells: str
 
 
+class Snapshots(TypedDict):
+    """``.uns[key]["snapshots"]``: the embeddings of some cells along the training."""
+
+    epochs: np.ndarray
+    """Epochs of training behind each snapshot, ascending; 0 is the untrained model."""
+    cells: np.ndarray
+    """Names of the cells."""
+    split: str
+    embeddings: dict[str, np.ndarray]
+    """(snapshots x cells x out_dim) for each modality."""
+
+
 class Fit(TypedDict, total=False):
     """``mdata.uns[key]``."""
 
@@ -65,6 +77,7 @@ class Fit(TypedDict, total=False):
     intrinsic_dimension: dict[str, Dimension]
     encoders: dict[str, dict[str, np.ndarray]]
     features: dict[str, np.ndarray]
+    snapshots: Snapshots
     match: pd.DataFrame
     classify: pd.DataFrame
     confusion: pd.DataFrame

@@ -48,6 +48,27 @@ def _classify(label: np.ndarray, predicted: np.ndarray, split: np.ndarray, label
     return pd.concat(tables, ignore_index=True), pd.concat(confusions, ignore_index=True)
 
 
+def _snapshots(
+    mdata: mudata.MuData, by_modality: list[pd.DataFrame], modalities: tuple[str, ...], key: str
+) -> dict[str, object]:
+    """Three snapshots as ``tl.fit`` stores them, from directions drawn at random to the embedding."""
+    rng = np.random.default_rng(1)
+    split = mdata.obs[f"{key}_split"]
+    held_out = bool((split == "held-out").any())
+    cells = rng.permutation(np.flatnonzero(split == "held-out") if held_out else np.arange(mdata.n_obs))[:100]
+    embeddings = {}
+    for name, frame in zip(modalities, by_modality, strict=True):
+        last, first = frame.to_numpy()[cells], rng.normal(size=(len(cells), frame.shape[1]))
+        steps = np.stack([(1 - share) * first + share * last for share in (0, 0.8, 1)])
+        embeddings[name] = (steps / np.linalg.norm(steps, axis=2, keepdims=True)).astype(np.float32)
+    return {
+        "epochs": np.array([0, 10, 20]),
+        "cells": mdata.obs_names[cells].to_numpy(dtype=object),
+        "split": "held-out" if held_out else "train",
+        "embeddings": embeddings,
+    }
+
+
 def build_fitted(
     n_cells: int = 900,
     *,
@@ -117,13 +138,14 @@ def build_fitted(
         "params": {
             "modalities": np.array(modalities, dtype=object),
             "out_dim": out_dim,
-            "recipe": {"batch_size": 256},
+            "recipe": {"batch_size": 256, "similarity": "cosine"},
             "batch_key": None,
         },
         "history": history,
         "temperature": float(history["temperature"].iloc[-1]),
         "intrinsic_dimension": dimension,
         "encoders": {},
+        "snapshots": _snapshots(mdata, by_modality, modalities, key),
     }
 
     tables, confusions, truth = [], [], {}

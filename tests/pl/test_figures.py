@@ -12,7 +12,8 @@ from matplotlib.axes import Axes
 from clipdim import pl
 
 FIGURES = [name for name in pl.__all__ if name != "sweep"]  # of several fits: test_sweep.py
-PANELS = {"history": 3}
+PANELS = {"history": 3, "snapshots": 3}
+PROJECTIONS = {"snapshots": "3d"}
 
 
 def _state(mdata):
@@ -57,7 +58,7 @@ def test_returns_axes_of_a_constrained_figure(name, fitted):
 
 @pytest.mark.parametrize("name", FIGURES)
 def test_draws_on_the_given_axes(name, fitted):
-    figure, given = plt.subplots(1, PANELS.get(name, 1))
+    figure, given = plt.subplots(1, PANELS.get(name, 1), subplot_kw={"projection": PROJECTIONS.get(name)})
     returned = getattr(pl, name)(fitted, ax=given)
     assert all(one is other for one, other in zip(np.atleast_1d(returned), np.atleast_1d(given), strict=True))
     assert plt.get_fignums() == [figure.number]

@@ -73,6 +73,33 @@ def test_norms_draws_the_held_out_cells(fitted):
         assert f"{modality} (sd {norms.std(ddof=0):.2f})" in [text.get_text() for text in ax.get_legend().get_texts()]
 
 
+def test_norms_are_shown_at_their_scale(fitted):
+    """A narrow histogram looks narrow: the axis begins at 0 and has 1 in its middle, whatever the norms."""
+    for name in ("rna", "prot"):
+        fitted[name].obs["clipdim_norm"] = 1 + 0.1 * (fitted[name].obs["clipdim_norm"] - 1)
+    assert pl.norms(fitted).get_xlim() == (0, 2)
+    fitted["rna"].obs.loc[_cells(fitted, "held-out")[0], "clipdim_norm"] = 5
+    assert pl.norms(fitted).get_xlim() == (0, pytest.approx(5.1))
+
+
+def test_norms_of_several_fits_have_a_panel_each_on_one_axis(fitted):
+    for name in ("rna", "prot"):
+        fitted[name].obs["small_norm"] = 3 * fitted[name].obs["clipdim_norm"]
+        fitted[name].obsm["X_small"] = fitted[name].obsm["X_clipdim"]
+    fitted.obsm["X_small"], fitted.obs["small_split"] = fitted.obsm["X_clipdim"], fitted.obs["clipdim_split"]
+    fit = fitted.uns["clipdim"]
+    fitted.uns["small"] = {**fit, "params": {**fit["params"], "out_dim": 4}}
+    axes = pl.norms(fitted, key=["clipdim", "small"])
+    assert [ax.get_title(loc="left").split(",")[0] for ax in axes] == ["out_dim 4", "out_dim 32"]
+    assert axes[0].get_xlim() == axes[1].get_xlim()
+    for ax, key in zip(axes, ("small", "clipdim"), strict=True):
+        norms = fitted["rna"].obs.loc[_cells(fitted, "held-out"), f"{key}_norm"]
+        edges, heights = _histogram(ax.patches[0])
+        np.testing.assert_allclose(heights, np.histogram(norms, bins=edges, density=True)[0], rtol=0.05, atol=1e-3)
+    with pytest.raises(ValueError, match="array of 2"):
+        pl.norms(fitted, key=["clipdim", "small"], ax=axes[:1])
+
+
 def test_cells_that_lack_a_modality_are_left_out(make_fitted):
     whole = make_fitted(300)
     part = mudata.MuData({"rna": whole["rna"].copy(), "prot": whole["prot"][:200].copy()})

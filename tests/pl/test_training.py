@@ -50,6 +50,54 @@ def test_temperature_draws_what_is_stored_on_a_log_axis(fitted):
     assert [text.get_text() for text in ax.texts] == [f"{stored.iloc[-1]:.3g}"]
 
 
+def _add_fit(mdata, key, out_dim, n_epochs):
+    """Put another fit beside the first, its history cut."""
+    fit = mdata.uns["clipdim"]
+    mdata.uns[key] = {
+        **fit,
+        "params": {**fit["params"], "out_dim": out_dim},
+        "history": fit["history"].iloc[:n_epochs],
+    }
+
+
+def _names(ax):
+    return [text.get_text().split(" (")[0] for text in ax.get_legend().get_texts()]
+
+
+def test_temperature_of_several_fits_has_a_line_for_each(fitted):
+    _add_fit(fitted, "small", 4, 12)
+    ax = pl.temperature(fitted, key=["clipdim", "small"])
+    lines = [line for line in ax.get_lines() if "out_dim" in line.get_label()]
+    for line, key in zip(lines, ("small", "clipdim"), strict=True):  # by out_dim
+        stored = fitted.uns[key]["history"]["temperature"]
+        np.testing.assert_array_equal(line.get_ydata(), stored)
+        np.testing.assert_array_equal(line.get_xdata(), stored.index)
+        assert line.get_label().endswith(f"(τ = {stored.iloc[-1]:.3g})")
+    assert _names(ax) == ["out_dim 4", "out_dim 32"]
+    assert len({line.get_color() for line in lines}) == 2
+    assert not ax.texts
+
+
+def test_fits_of_the_same_out_dim_are_named_by_their_keys(fitted):
+    _add_fit(fitted, "again", 32, 20)
+    _add_fit(fitted, "small", 4, 20)
+    assert _names(pl.temperature(fitted, key=("again", "small", "clipdim"))) == ["again", "small", "clipdim"]
+
+
+def test_temperature_of_a_list_of_one_fit_looks_like_that_of_its_key(fitted):
+    ax = pl.temperature(fitted, key=["clipdim"])
+    assert ax.get_legend() is None
+    assert [text.get_text() for text in ax.texts] == [text.get_text() for text in pl.temperature(fitted).texts]
+
+
+@pytest.mark.parametrize("figure", [pl.temperature, pl.norms])
+def test_several_fits_one_of_which_is_missing_or_none(figure, fitted):
+    with pytest.raises(KeyError, match=r"no fit in mdata.uns\['other'\].*clipdim.tl.fit"):
+        figure(fitted, key=["clipdim", "other"])
+    with pytest.raises(ValueError, match="key is empty"):
+        figure(fitted, key=[])
+
+
 @pytest.mark.parametrize("name", ["history", "temperature", "intrinsic_dimension"])
 def test_one_epoch(name, make_fitted):
     ax = np.atleast_1d(getattr(pl, name)(make_fitted(200, n_epochs=1)))[0]

@@ -14,7 +14,8 @@ def main():
     mdata = clipdim.datasets.simulate_citeseq(n_cells=400)
     clipdim.pp.citeseq(mdata)
     recipe = "paper" if similarity == "inner" else "default"
-    clipdim.tl.fit(mdata, out_dim=8, recipe=recipe, batch_size=64, max_epochs=10, progress=False, distributed=True)
+    settings = {"recipe": recipe, "batch_size": 64, "max_epochs": 10, "n_snapshots": 3}
+    clipdim.tl.fit(mdata, out_dim=8, progress=False, distributed=True, **settings)
     rank = torch.distributed.get_rank()
     mdata.write(folder / f"{rank}.h5mu")
     other = clipdim.datasets.simulate_citeseq(n_cells=400, random_state=rank)

@@ -56,7 +56,8 @@ def test_slots(make_mdata, similarity, key):
     assert params["modalities"].tolist() == ["rna", "prot"]
     assert params["use_rep"] == {"rna": "X", "prot": "X"}
     assert params["batch_key"] is None
-    assert params["recipe"] == {**asdict(RECIPES["default"]), "similarity": similarity, "max_epochs": 3}
+    settled = {"similarity": similarity, "max_epochs": 3, "adaptive_noise": False}
+    assert params["recipe"] == {**asdict(RECIPES["default"]), **settled}
     assert {name: list(features) for name, features in written["features"].items()} == {
         name: mdata[name].var_names.tolist() for name in ("rna", "prot")
     }
@@ -389,7 +390,7 @@ def interrupt_training(monkeypatch, after_batches):
 
 def test_interruption_keeps_what_was_learned(make_mdata, monkeypatch):
     mdata, whole = make_mdata(), make_mdata()
-    arguments = {**QUICK, "max_epochs": 9}
+    arguments = {**QUICK, "max_epochs": 9, "recipe": replace(RECIPES["default"], adaptive_noise=False)}
     fit(whole, **arguments)
     with monkeypatch.context() as patch:
         interrupt_training(patch, 2)  # one batch an epoch

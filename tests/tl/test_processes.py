@@ -19,16 +19,17 @@ def results(request, tmp_path_factory):
     alone = clipdim.datasets.simulate_citeseq(n_cells=400)
     clipdim.pp.citeseq(alone)
     recipe = "paper" if request.param == "inner" else "default"
-    clipdim.tl.fit(alone, out_dim=8, recipe=recipe, batch_size=64, max_epochs=10, progress=False)
+    clipdim.tl.fit(alone, out_dim=8, recipe=recipe, batch_size=64, max_epochs=10, n_snapshots=3, progress=False)
     errors = [(folder / f"{rank}.txt").read_text() for rank in range(2)]
     return [mudata.read(folder / f"{rank}.h5mu") for rank in range(2)], errors, alone
 
 
-def test_processes_end_with_the_same_result(results):
+def test_processes_end_with_the_same_result(results, assert_same):
     (first, second), _, _ = results
     np.testing.assert_array_equal(first.obsm["X_clipdim"], second.obsm["X_clipdim"])
     assert first.obs["clipdim_split"].equals(second.obs["clipdim_split"])
     assert first.uns["clipdim"]["history"].equals(second.uns["clipdim"]["history"])
+    assert_same(first.uns["clipdim"]["snapshots"], second.uns["clipdim"]["snapshots"])
 
 
 def test_result_is_like_that_of_one_process(results):
@@ -36,6 +37,10 @@ def test_result_is_like_that_of_one_process(results):
     assert first.obs["clipdim_split"].astype(str).equals(alone.obs["clipdim_split"].astype(str))
     history, expected = first.uns["clipdim"]["history"], alone.uns["clipdim"]["history"]
     assert list(history.columns) == list(expected.columns)
+    snapshots, of_one = first.uns["clipdim"]["snapshots"], alone.uns["clipdim"]["snapshots"]
+    assert snapshots["cells"].tolist() == of_one["cells"].tolist()
+    for name, points in snapshots["embeddings"].items():  # untrained, all are the same
+        np.testing.assert_allclose(points[0], of_one["embeddings"][name][0], atol=1e-5)
     assert history["loss"].iloc[-1] == pytest.approx(expected["loss"].iloc[-1], rel=0.1)
     assert history["loss"].iloc[-1] < history["loss"].iloc[0]
 

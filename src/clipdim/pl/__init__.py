@@ -6,7 +6,18 @@ from clipdim.pl._history import history
 from clipdim.pl._intrinsic_dimension import intrinsic_dimension
 from clipdim.pl._norms import norms
 from clipdim.pl._similarity import similarity
+from clipdim.pl._snapshots import snapshots
 from clipdim.pl._sweep import sweep
 from clipdim.pl._temperature import temperature
 
-__all__ = ["accuracy", "confusion", "history", "intrinsic_dimension", "norms", "similarity", "sweep", "temperature"]
+__all__ = [
+    "accuracy",
+    "confusion",
+    "history",
+    "intrinsic_dimension",
+    "norms",
+    "similarity",
+    "snapshots",
+    "sweep",
+    "temperature",
+]

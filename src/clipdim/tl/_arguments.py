@@ -20,6 +20,19 @@ def choose_settings(recipe: str | Recipe, **overrides: Any) -> Recipe:
     return replace(recipe, **{name: value for name, value in overrides.items() if value is not None})
 
 
+def check_snapshots(n_snapshots: int, n_epochs: int) -> None:
+    """Refuse a number of snapshots that the training has no epochs for."""
+    if not isinstance(n_snapshots, Integral) or isinstance(n_snapshots, bool):
+        msg = f"n_snapshots must be an integer, got {n_snapshots!r}"
+        raise TypeError(msg)
+    if n_snapshots != 0 and not 2 <= n_snapshots <= n_epochs + 1:
+        msg = (
+            f"n_snapshots must be 0, or 2 (untrained and trained) to {n_epochs + 1} (untrained and after each of the "
+            f"{n_epochs} epochs), got {n_snapshots}; 6 is a good start, max_epochs changes the number of epochs"
+        )
+        raise ValueError(msg)
+
+
 def check_arguments(*, out_dim: int, holdout: float, random_state: int, key_added: str) -> None:
     """Refuse arguments of the wrong type or out of range."""
     for name, value in (("out_dim", out_dim), ("random_state", random_state)):

@@ -11,10 +11,11 @@ from mudata import MuData
 
 from clipdim import _keys, _mudata
 from clipdim.contrast import ContrastiveModel, Recipe
-from clipdim.tl._arguments import check_arguments, choose_settings
+from clipdim.tl._arguments import check_arguments, check_snapshots, choose_settings
 from clipdim.tl._device import resolve_device
 from clipdim.tl._processes import join_processes, own_device, require_same
-from clipdim.tl._training import results_of, train_with_history
+from clipdim.tl._snapshots import Snapshots
+from clipdim.tl._training import results_of, settle_noise, train_with_history
 
 
 def fit(
@@ -35,6 +36,7 @@ def fit(
     random_state: int = 0,
     key_added: str = _keys.KEY,
     progress: bool = True,
+    n_snapshots: int = 0,
     copy: bool = False,
 ) -> MuData | None:
     """
@@ -83,6 +85,9 @@ def fit(
         Name under which the results are stored.
     progress
         Show a progress bar with loss, temperature and remaining time.
+    n_snapshots
+        How often to store the embeddings of some cells for :func:`clipdim.pl.snapshots`, from the untrained model to
+        the last epoch in even steps: 0 (never), or 2 and more. Nothing else in the result depends on it.
     copy
         Return a fitted copy and leave ``mdata`` as it is; refused for a MuData on disk.
 
@@ -102,7 +107,9 @@ def fit(
     ``mdata.uns[key]`` : dict
         ``params``; ``history`` (DataFrame by epoch); ``temperature``; ``intrinsic_dimension`` of each modality and of
         the joint embedding, with a 95 % interval; ``encoders`` (weights, input scaling included); ``features``;
-        ``version``.
+        ``version``. With ``n_snapshots`` also ``snapshots``: ``epochs`` (int64, epochs of training behind each one, 0
+        is untrained), ``cells`` (names of at most 1,000 held-out cells, or of training cells where none were held out),
+        ``split`` (which of the two), ``embeddings`` (of each modality, float32, snapshots x cells x out_dim).
 
     Raises
     ------
@@ -149,16 +156,27 @@ def fit(
     if _keys.embedding(key_added) in data.use_rep.values():
         msg = f"key_added={key_added!r} would overwrite the representation {_keys.embedding(key_added)!r}; pass another"
         raise ValueError(msg)
+    n_epochs = settings.n_epochs(len(data.train))
+    check_snapshots(n_snapshots, n_epochs)
+    snapshots = None
+    if n_snapshots:
+        snapshots = Snapshots(data, n_snapshots=int(n_snapshots), n_epochs=n_epochs, random_state=random_state)
     group = None
     if distributed:
         group = join_processes(torch_device)
         require_same([data.train, *data.values.values()], group)
-    n_epochs = settings.n_epochs(len(data.train))
+    settings = settle_noise(settings, data, device=torch_device, group=group, random_state=random_state)
     model = ContrastiveModel({name: x.shape[1] for name, x in data.values.items()}, int(out_dim), settings)
     model.initialize(torch.Generator().manual_seed(random_state))
     model.to(torch_device)
     history = train_with_history(
-        model, data, group=group, random_state=random_state, n_epochs=n_epochs, progress=progress
+        model,
+        data,
+        group=group,
+        random_state=random_state,
+        n_epochs=n_epochs,
+        progress=progress,
+        snapshots=snapshots,
     )
 
     result, embeddings, norms = results_of(model, data, history)
@@ -180,6 +198,8 @@ def fit(
             if rep == "X" and mdata[name].var_names.is_unique
         },
     }
+    if snapshots is not None:
+        result["snapshots"] = snapshots.finish(embeddings, len(history), mdata.obs_names)
     target = mdata.copy() if copy else mdata
     _mudata.write_embeddings(target, embeddings, norms, key=key_added)
     _mudata.write_fit(target, result, data.split(), key=key_added)

@@ -9,9 +9,25 @@ from torch.distributed import ProcessGroup
 from tqdm.auto import tqdm
 
 from clipdim import _keys, _mudata
-from clipdim.contrast import ContrastiveModel, train
+from clipdim.contrast import ContrastiveModel, Recipe, adapt_noise, train
+from clipdim.contrast.noise import PILOT_CELLS
 from clipdim.tl._device import threads_for
 from clipdim.tl._monitor import MAX_CELLS, MIN_CELLS, Monitor, final_dimension
+from clipdim.tl._snapshots import Snapshots
+
+
+def settle_noise(
+    recipe: Recipe, data: _mudata.Inputs, *, device: torch.device, group: ProcessGroup | None, random_state: int
+) -> Recipe:
+    """Choose the input noise on some of the training cells; all processes take what the first one chooses."""
+    cells = np.random.default_rng(random_state).permutation(data.train)[:PILOT_CELLS]
+    groups = None if data.batches is None else torch.from_numpy(data.batches[cells]).to(device)
+    inputs = {name: torch.from_numpy(x).to(device) for name, x in data.of(cells).items()}
+    with threads_for(recipe.batch_size):
+        chosen = [adapt_noise(recipe, inputs, random_state=random_state, groups=groups)]
+    if group is not None:
+        torch.distributed.broadcast_object_list(chosen, group_src=0, group=group)
+    return chosen[0]
 
 
 def train_with_history(
@@ -22,8 +38,9 @@ def train_with_history(
     random_state: int,
     n_epochs: int,
     progress: bool,
+    snapshots: Snapshots | None = None,
 ) -> pd.DataFrame:
-    """Train the model, with a progress bar, and return the history by epoch."""
+    """Train the model, with a progress bar, take the snapshots that are due, and return the history by epoch."""
     device = model.temperature_parameter.device
     rank, size = (0, 1) if group is None else (group.rank(), group.size())
 
@@ -58,12 +75,16 @@ def train_with_history(
         norm_inputs={name: part_of(x) for name, x in norm_inputs.items()} if len(data.norm_set) else None,
         process_group=group,
     )
+    if snapshots is not None:
+        snapshots.take(model, 0)
     history = []
     bar_of_epochs = tqdm(total=n_epochs, desc="clipdim", unit="epoch", disable=not progress or rank > 0)
     with threads_for(model.recipe.batch_size), bar_of_epochs as bar:
         try:
             for epoch in epochs:
                 history.append({"loss": epoch.loss, "temperature": epoch.temperature, **monitor()})
+                if snapshots is not None:
+                    snapshots.take(model, len(history))
                 bar.set_postfix(loss=f"{epoch.loss:.3f}", temperature=f"{epoch.temperature:.3f}", refresh=False)
                 bar.update()
         except KeyboardInterrupt:
