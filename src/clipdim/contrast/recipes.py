@@ -52,7 +52,7 @@ class Recipe:
     lr: float = 1.6e-2
     """Learning rate; the peak of the cycle when ``one_cycle``."""
     one_cycle: bool = True
-    weight_decay: float = 0.2
+    weight_decay: float = 0.5
     """Decay of the weight matrices (``adamw``), or of every parameter as an L2 penalty (``adam``)."""
     batch_size: int = 256
     shuffle: bool = True
