@@ -5,7 +5,7 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow lint docs bench quality clean
+.PHONY: help demo test test-slow lint docs bench quality paper clean
 # two pips at once would spoil .venv
 .NOTPARALLEL:
 
@@ -49,5 +49,8 @@ bench: .venv/.bench ## time the parts, as ratios
 quality: .venv/.base ## the table of held-out quality on real data, three seeds
 	$(BIN)/python benchmarks/quality.py
 
+paper: .venv/.base ## the paper's experiments, figures and table in docs/paper; QUICK=1: small ones, in docs/paper/quick
+	$(BIN)/python benchmarks/paper $(if $(QUICK),--quick)
+
 clean: ## remove what the other targets made
-	rm -rf .venv demo docs/_build docs/api/generated docs/tutorials dist
+	rm -rf .venv demo docs/_build docs/api/generated docs/tutorials docs/paper/cache docs/paper/quick dist
