@@ -89,6 +89,15 @@ def test_groups(adata):
     assert adata.obs["id"].iloc[:8].isna().all()
 
 
+def test_small_groups_give_one_warning(adata):
+    adata.obs["donor"] = adata.obs["donor"].cat.add_categories(["few", "fewer"])
+    adata.obs.iloc[:5, 0] = "few"
+    adata.obs.iloc[5:8, 0] = "fewer"
+    with pytest.warns(UserWarning, match=r"'few' of 'donor' has no estimate .*; nor have \['fewer'\]") as caught:
+        intrinsic_dimension(adata, use_rep="X_flat", groupby="donor")
+    assert len(caught) == 1
+
+
 def test_results_in_the_object_survive_the_file(hand_made_fit, tmp_path):
     mdata, _, _, split = hand_made_fit
     table = intrinsic_dimension(mdata, key_added="id")

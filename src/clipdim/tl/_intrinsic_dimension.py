@@ -63,15 +63,14 @@ def intrinsic_dimension(
     aggregation
         `"harmonic"` or `"arithmetic"` mean over cells. The paper's authors take the arithmetic one, 5-7 % above.
     groupby
-        Column of `.obs` (for a MuData also of the modalities'): one estimate for each group, with neighbours from
-        within the group. Cells without a group are left out.
+        Column of `.obs`, of a modality too: an estimate for each group, with neighbours from within. Cells without one
+        are left out.
     cells
-        Which cells: `"held-out"`, `"train"`, `"all"`, or `"auto"`: where the representation is clipdim's the
-        held-out ones, or the training cells where those are too few; else all.
+        `"held-out"`, `"train"`, `"all"`, or `"auto"`: all, except that a representation of clipdim's is measured on
+        held-out cells, or on training cells where those are too few.
     n_anchors
-        Estimate around so many random cells only, with neighbours from all of them: faster, with a wider interval.
-        `None`: around all. `"auto"`: around 10,000 of more than 20,000 cells, unless `key_added` asks for the values
-        around all. One million cells in 32 columns take under half a minute on one core for each representation.
+        Estimate around so many random cells only, with neighbours from all: faster, with a wider interval. `None`: all.
+        `"auto"`: around 10,000 of more than 20,000 cells, unless `key_added` asks for the values around all.
     key_added
         Write the results under this name.
     random_state
@@ -95,9 +94,8 @@ def intrinsic_dimension(
     KeyError
         If the representation or the column is missing.
     ValueError
-        If `data` is a view, an argument is not one of those accepted, the representation is not finite, no such cells
-        exist, a column named `key_added` would be lost, every cell lacks a group, or there are too few distinct cells
-        and no groups.
+        If `data` is a view, an argument is not accepted, the representation is not finite, no such cells exist, a
+        column named `key_added` would be lost, all cells lack a group, or distinct cells are too few without groups.
 
     Warns
     -----
@@ -127,6 +125,7 @@ def intrinsic_dimension(
     if key_added is not None:
         _check_writable(data, key_added, [source.owner for source in sources])
     rows: list[dict[str, Any]] = []
+    too_few: dict[str, str] = {}
     local = {source.name: np.full(source.owner.n_obs, np.nan) for source in sources}
     for source in sources:
         for group, members in groups.items():
@@ -148,11 +147,10 @@ def intrinsic_dimension(
                 if groupby is None:
                     msg = f"{error}, or cells='all' (these are the {used_cells} cells of {source.name!r})"
                     raise TooFewPointsError(msg) from error
-                msg = f"group {group!r} of {groupby!r} has no estimate for {source.name!r}: {error}"
-                warnings.warn(msg, UserWarning, stacklevel=2)
-                nan = float("nan")
-                none = "none" if estimator == "twonn" else aggregation
-                found = Estimate(nan, nan, nan, None, estimator, none, 2 if estimator == "twonn" else n_neighbors, 0)
+                where = f"group {group!r} of {groupby!r} has no estimate for {source.name!r}"
+                too_few.setdefault(group, f"{where}: {error}")
+                none, n = (aggregation, n_neighbors) if estimator != "twonn" else ("none", 2)
+                found = Estimate(np.nan, np.nan, np.nan, None, estimator, none, n, 0)
             if found.pointwise is not None:
                 local[source.name][source.rows[used]] = found.pointwise
             rows.append(
@@ -171,6 +169,9 @@ def intrinsic_dimension(
                     "exact": found.exact,
                 }
             )
+    if too_few:
+        first, *others = too_few
+        warnings.warn(too_few[first] + (f"; nor have {others}" if others else ""), UserWarning, stacklevel=2)
     table = pd.DataFrame(rows)
     if key_added is not None:
         data.uns[key_added] = table.copy()
