@@ -12,6 +12,8 @@ from scipy.stats import entropy
 from clipdim import dimension, pl
 from clipdim.contrast import RECIPES, ContrastiveModel
 from clipdim.contrast.distillation import Student, principal_axes
+from clipdim.datasets import simulate_citeseq
+from clipdim.pp import citeseq
 from clipdim.tl import classify, embed, fit, intrinsic_dimension, match, reduce
 
 QUICK = {"progress": False, "device": "cpu"}
@@ -104,21 +106,24 @@ def test_projected_model():
         assert projected.encoders[name].mean.data_ptr() != model.encoders[name].mean.data_ptr()
 
 
-def test_training_matches_better_than_projection(make_mdata):
-    mdata = make_mdata(1_500, 5)
+def test_training_matches_better_than_projection():
+    """On counts and in few dimensions; where the modalities agree closely, projection is as good."""
+    mdata = simulate_citeseq(n_cells=1_500)
+    citeseq(mdata)
     fit(mdata, 16, holdout=0.3, **QUICK)
-    top = {}
+    recall = {}
     for method in ("pca", "refit", "distill"):
-        reduce(mdata, 4, method=method, key_added=method, **QUICK)
-        scores = match(mdata, key=method)
-        top[method] = scores.loc[scores["split"] == "held-out", "recall_at_1"].mean()
-    assert top["pca"] < top["refit"]
-    assert top["pca"] < top["distill"]
+        reduce(mdata, 3, method=method, key_added=f"by_{method}", **QUICK)
+        scores = match(mdata, key=f"by_{method}")
+        recall[method] = scores.loc[scores["split"] == "held-out", "recall_at_10"].mean()
+    assert recall["pca"] < recall["refit"]
+    assert recall["pca"] < recall["distill"]
     n_epochs = mdata.uns["clipdim"]["params"]["n_epochs"]
     for method in ("refit", "distill"):
-        params = mdata.uns[method]["params"]
-        assert len(mdata.uns[method]["history"]) == params["n_epochs"] == params["recipe"]["max_epochs"] == n_epochs
-    assert mdata.uns["pca"]["params"]["n_epochs"] == 0
+        reduced = mdata.uns[f"by_{method}"]
+        params = reduced["params"]
+        assert len(reduced["history"]) == params["n_epochs"] == params["recipe"]["max_epochs"] == n_epochs
+    assert mdata.uns["by_pca"]["params"]["n_epochs"] == 0
 
 
 @pytest.mark.parametrize("similarity", ["cosine", "inner"])
@@ -224,7 +229,7 @@ def test_reduced_fit_can_be_reduced(fitted):
 
 
 def test_auto(make_mdata):
-    for similarity, extra in (("cosine", 1), ("inner", 0)):
+    for similarity, extra in (("cosine", 2), ("inner", 1)):
         mdata = make_mdata(400)
         fit(mdata, 12, similarity=similarity, max_epochs=3, holdout=0.3, **QUICK)
         for high, n_dims in ((2.2, 3), (4.0, 4), (0.3, 1)):
@@ -304,7 +309,7 @@ def test_auto_that_cannot_be(fitted, unchanged):
     assert KEY not in fitted.uns
     joint["estimate"] = joint["low"] = 1.5
     joint["high"] = 9.5
-    with unchanged(fitted), pytest.raises(ValueError, match=r"up to 9\.50, which takes 11, and the fit has 10;"):
+    with unchanged(fitted), pytest.raises(ValueError, match=r"up to 9\.50, which takes 12, and the fit has 10;"):
         reduce(fitted, **QUICK)
 
 
