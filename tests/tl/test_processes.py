@@ -39,8 +39,9 @@ def test_result_is_like_that_of_one_process(results):
     assert list(history.columns) == list(expected.columns)
     snapshots, of_one = first.uns["clipdim"]["snapshots"], alone.uns["clipdim"]["snapshots"]
     assert snapshots["cells"].tolist() == of_one["cells"].tolist()
-    for name, points in snapshots["embeddings"].items():  # untrained, all are the same
-        np.testing.assert_allclose(points[0], of_one["embeddings"][name][0], atol=1e-5)
+    # untrained, all are the same, but for the principal components: torchrun gives each process one thread
+    for name, points in snapshots["embeddings"].items():
+        np.testing.assert_allclose(points[0], of_one["embeddings"][name][0], atol=1e-3)
     assert history["loss"].iloc[-1] == pytest.approx(expected["loss"].iloc[-1], rel=0.1)
     assert history["loss"].iloc[-1] < history["loss"].iloc[0]
 
