@@ -46,7 +46,7 @@ def main() -> None:
     arguments = parser.parse_args()
     warnings.simplefilter("ignore")
     rows = [measure(n_shared, n_cells=arguments.cells, seed=arguments.seed) for n_shared in arguments.shared]
-    note = f"{arguments.cells:,} cells, a sixth of them held out, seed {arguments.seed}"
+    note = f"{arguments.cells:,} cells, a sixth of them held out, seed {arguments.seed}."
     print(tables.write("known_dimension", pd.DataFrame(rows), note=note).read_text())
 
 

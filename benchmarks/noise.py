@@ -67,7 +67,7 @@ def main() -> None:
     table = gains.map("{:.2f}".format).rename_axis("data").reset_index()
     n_left_out = (gains > HIDDEN_INFORMATION).sum(axis=1).to_numpy()
     table["noise"] = np.where(n_left_out == 0, "kept", np.where(n_left_out == gains.shape[1], "left out", "by seed"))
-    print(tables.write("noise", table, note="Nats gained without noise").read_text())
+    print(tables.write("noise", table, note="Nats gained without noise.").read_text())
 
 
 if __name__ == "__main__":
