@@ -29,7 +29,7 @@ extensions = [
     "sphinx_autodoc_typehints",
 ]
 templates_path = ["_templates"]
-exclude_patterns = ["_build", "**.ipynb_checkpoints"]
+exclude_patterns = ["_build", "**.ipynb_checkpoints", "paper/quick", "paper/table.md"]
 default_role = "literal"
 
 autosummary_generate = True

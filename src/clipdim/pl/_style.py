@@ -1,7 +1,9 @@
 """The look of every figure: one colour for each meaning, sizes, and where axes and legends go."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
+import matplotlib
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
@@ -24,25 +26,35 @@ _MODALITIES = ("#0072B2", "#E69F00", "#56B4E9", "#8C564B", "#F0E442", "#7F7F7F")
 
 _TICKS = 9
 
-styled = rc_context(
-    {
-        "figure.facecolor": "white",
-        "axes.facecolor": "white",
-        "axes.edgecolor": INK,
-        "axes.labelcolor": INK,
-        "axes.linewidth": 0.8,
-        "axes.grid": False,
-        "axes.labelsize": 10,
-        "axes.titlesize": 10,
-        "axes.titlelocation": "left",
-        "font.size": 10,
-        "legend.fontsize": _TICKS,
-        "legend.frameon": False,
-        "lines.linewidth": 1.8,
-        "patch.linewidth": 0.8,
-        "text.color": INK,
-    }
-)
+
+@contextmanager
+def _settings() -> Iterator[None]:
+    with rc_context(
+        {
+            "figure.facecolor": "white",
+            "axes.facecolor": "white",
+            "axes.edgecolor": INK,
+            "axes.labelcolor": INK,
+            "axes.linewidth": 0.8,
+            "axes.grid": False,
+            "axes.labelsize": 10,
+            "axes.titlesize": 10,
+            "axes.titlelocation": "left",
+            "font.size": 10,
+            "legend.fontsize": _TICKS,
+            "legend.frameon": False,
+            "lines.linewidth": 1.8,
+            "patch.linewidth": 0.8,
+            "text.color": INK,
+        }
+    ):
+        yield
+        # the first figure of a notebook loads the backend, which turns this on; the end of rc_context turns it off
+        interactive = matplotlib.is_interactive()
+    matplotlib.interactive(interactive)
+
+
+styled = _settings()
 """Decorator: draw with clipdim's settings, and leave the user's as they were."""
 
 
