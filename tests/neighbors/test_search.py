@@ -61,10 +61,15 @@ def test_nearest_points_equal_full_sort(n_columns, n_neighbors):
 
 
 @pytest.mark.slow  # compiles for long
-def test_pynndescent_is_repeatable_and_leaves_the_seeds_alone():
+def test_pynndescent_is_repeatable_and_leaves_seeds_and_threads_alone():
     X = np.random.default_rng(0).normal(size=(5000, 12))
-    numpys, torchs = np.random.get_state()[1].copy(), torch.get_rng_state()
-    first, second = (nearest_neighbors(X, 10, backend="pynndescent", random_state=3) for _ in range(2))
+    numpys, torchs, n_threads = np.random.get_state()[1].copy(), torch.get_rng_state(), torch.get_num_threads()
+    try:
+        torch.set_num_threads(1)  # numba starts with a thread for each core
+        first, second = (nearest_neighbors(X, 10, backend="pynndescent", random_state=3) for _ in range(2))
+        assert torch.get_num_threads() == 1
+    finally:
+        torch.set_num_threads(n_threads)
     np.testing.assert_array_equal(first.indices, second.indices)
     np.testing.assert_array_equal(np.random.get_state()[1], numpys)
     assert torch.equal(torch.get_rng_state(), torchs)

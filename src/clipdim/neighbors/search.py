@@ -231,9 +231,12 @@ def _descend(points: np.ndarray, n_neighbors: int, random_state: int) -> np.ndar
     import numba
     from pynndescent import NNDescent  # type: ignore[import-untyped]
 
-    n_threads = min(torch.get_num_threads(), numba.get_num_threads())
+    n_threads = torch.get_num_threads()
+    n_jobs = min(n_threads, numba.get_num_threads())
+    # numba has now started its threads, and with OpenMP that changes torch's number
+    torch.set_num_threads(n_threads)
     single = points.astype(np.float32)
-    found = NNDescent(single, n_neighbors=n_neighbors, random_state=random_state, n_jobs=n_threads).neighbor_graph[0]
+    found = NNDescent(single, n_neighbors=n_neighbors, random_state=random_state, n_jobs=n_jobs).neighbor_graph[0]
     # where it found too few it left gaps
     if len(gaps := np.flatnonzero((found < 0).any(axis=1))):
         found[gaps] = brute_force(points, points[gaps], n_neighbors)[1]
