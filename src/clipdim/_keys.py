@@ -42,6 +42,31 @@ def norm(key: str = KEY) -> str:
     return f"{key}_norm"
 
 
+def embedded(key: str = KEY) -> str:
+    """Name of the record in ``.uns`` that says which fit the embedding of new cells comes from."""
+    return f"{key}_embedded"
+
+
+def confidence(key_added: str) -> str:
+    """Name of the column of ``mdata.obs`` with the chance that a transferred label is right."""
+    return f"{key_added}_confidence"
+
+
+def transferred(key_added: str) -> str:
+    """Name of the record in ``.uns`` of a transfer of labels."""
+    return f"{key_added}_transfer"
+
+
+def imputed(key: str = KEY) -> str:
+    """Name of the record in ``.uns`` of an imputed modality."""
+    return f"{key}_impute"
+
+
+def pair_name(first: str, second: str) -> str:
+    """Name of a pair of modalities."""
+    return f"{first} and {second}"
+
+
 class Dimension(TypedDict):
     """One entry of ``.uns[key]["intrinsic_dimension"]``, which has one for each modality and one named ``"joint"``."""
 
@@ -74,6 +99,8 @@ class Fit(TypedDict, total=False):
     params: dict[str, Any]
     history: pd.DataFrame
     temperature: float
+    pairs: pd.DataFrame
+    """One row for each pair of modalities: temperature, similarities, the dimension that the two share."""
     intrinsic_dimension: dict[str, Dimension]
     encoders: dict[str, dict[str, np.ndarray]]
     features: dict[str, np.ndarray]

@@ -25,3 +25,16 @@ def mdata(adata):
     rna = adata("dcba", np.arange(12.0).reshape(4, 3) + 0.5, prefix="gene")
     prot = adata("beca", np.arange(8.0).reshape(4, 2) - 0.5, prefix="protein")
     return mudata.MuData({"rna": rna, "prot": prot})
+
+
+@pytest.fixture
+def wrap(adata):
+    """Return a function that makes a MuData with the values in ``.obsm["X_rep"]``, or ``X``, of modality ``m``."""
+
+    def make(values, *, in_x=False):
+        n = values.shape[0]
+        cells = [f"c{i}" for i in range(n)]
+        holder = adata(cells, values) if in_x else adata(cells, np.zeros((n, 1), np.float32), X_rep=values)
+        return mudata.MuData({"m": holder})
+
+    return make

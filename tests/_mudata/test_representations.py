@@ -7,22 +7,8 @@ import pytest
 from anndata import AnnData
 from scipy import sparse
 
-from clipdim._mudata import matched_representation, representation, resolve_use_rep
+from clipdim._mudata import representation, resolve_use_rep
 from clipdim._mudata.representations import check_varies
-
-
-@pytest.fixture
-def wrap(adata):
-    """Return a function that makes a MuData with the values in ``.obsm["X_rep"]``, or ``X``, of modality ``m``."""
-
-    def make(values, *, in_x=False):
-        n = values.shape[0]
-        cells = [f"c{i}" for i in range(n)]
-        holder = adata(cells, values) if in_x else adata(cells, np.zeros((n, 1), np.float32), X_rep=values)
-        return mudata.MuData({"m": holder})
-
-    return make
-
 
 VALUES = np.array([[-0.5, 2, 0], [1, 30, 4], [5, 6, 7]])
 
@@ -175,75 +161,3 @@ def test_check_varies():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         check_varies(VALUES, "'X'")
-
-
-class TestMatched:
-    """New cells with the features of a reference."""
-
-    def fit(self, reference, use_rep, n_features):
-        features = {"m": reference["m"].var_names.to_numpy(dtype=object)} if use_rep == "X" else {}
-        return {
-            "params": {"use_rep": {"m": use_rep}},
-            "encoders": {"m": {"mean": np.zeros(n_features, np.float32)}},
-            "features": features,
-        }
-
-    def test_features_of_x_by_name(self, wrap):
-        reference = wrap(VALUES, in_x=True)
-        query = mudata.MuData({"m": reference["m"][:2, ["f2", "f0", "f1"]].copy()})
-        found = matched_representation(query, reference, "m", self.fit(reference, "X", 3))
-        np.testing.assert_array_equal(found, VALUES[:2].astype(np.float32))
-
-    def test_other_features_are_not_looked_at(self, wrap, adata):
-        reference = wrap(VALUES, in_x=True)
-        extra = sparse.hstack([VALUES, sparse.random(3, 600, 0.1, random_state=0)]).tolil()
-        extra[0, 10] = np.nan
-        query = mudata.MuData({"m": adata(["c0", "c1", "c2"], extra.tocsr().astype(np.float32))})
-        found = matched_representation(query, reference, "m", self.fit(reference, "X", 3))
-        np.testing.assert_array_equal(found, VALUES.astype(np.float32))
-
-    def test_missing_and_repeated_features(self, wrap):
-        reference = wrap(VALUES, in_x=True)
-        fit = self.fit(reference, "X", 3)
-        query = wrap(VALUES, in_x=True)
-        query["m"].var_names = ["f0", "g1", "g2"]
-        with pytest.raises(ValueError, match=r"'m' lacks 2 of the reference's 3 features \(\['f1', 'f2'\]"):
-            matched_representation(query, reference, "m", fit)
-        query["m"].var_names = ["f0", "f0", "f1"]
-        with pytest.raises(ValueError, match="names are not unique"):
-            matched_representation(query, reference, "m", fit)
-
-    def test_other_representations_by_number(self, wrap):
-        reference = wrap(VALUES)
-        fit = self.fit(reference, "X_rep", 3)
-        found = matched_representation(wrap(VALUES[:2]), reference, "m", fit)
-        np.testing.assert_array_equal(found, VALUES[:2].astype(np.float32))
-        with pytest.raises(ValueError, match=r"has 2 features, the reference was fitted on 3; run clipdim.pp.citeseq"):
-            matched_representation(wrap(VALUES[:, :2]), reference, "m", fit)
-
-    def pca(self, adata, loadings, names):
-        made = adata(list("abcd"), np.random.default_rng(0).normal(size=(4, len(names))))
-        made.var_names = names
-        made.varm["PCs"] = loadings
-        made.obsm["X_pca"] = made.X @ loadings
-        return mudata.MuData({"m": made})
-
-    def test_components_by_their_loadings(self, adata):
-        loadings = np.random.default_rng(1).normal(size=(5, 2))
-        loadings[3] = 0  # not highly variable
-        reference = self.pca(adata, loadings, list("vwxyz"))
-        fit = self.fit(reference, "X_pca", 2)
-        order = [4, 2, 0, 1]
-        query = self.pca(adata, loadings[order], [list("vwxyz")[i] for i in order])
-        found = matched_representation(query, reference, "m", fit)
-        np.testing.assert_array_equal(found, query["m"].obsm["X_pca"].astype(np.float32))
-        for other in (-loadings, loadings[:, ::-1], loadings[:, :1]):
-            query = self.pca(adata, other, list("vwxyz"))
-            with pytest.raises(ValueError, match=r"other loadings than the reference's.*reference=reference\)"):
-                matched_representation(query, reference, "m", fit)
-
-    def test_missing_components(self, adata):
-        reference = self.pca(adata, np.ones((5, 2)), list("vwxyz"))
-        query = mudata.MuData({"m": adata("ab", np.ones((2, 5)))})
-        with pytest.raises(ValueError, match=r"no .obsm\['X_pca'\]; run .*\(query, reference=reference\)"):
-            matched_representation(query, reference, "m", self.fit(reference, "X_pca", 2))

@@ -58,7 +58,9 @@ def test_cell_without_any_of_the_modalities(mdata):
 def test_paired_embeddings(fitted):
     found = paired_embeddings(fitted)
     assert found.modalities == ["rna", "prot"]
-    assert dict(zip(fitted.obs_names, found.observed, strict=True)) == dict(zip("abcde", [1, 1, 1, 0, 0], strict=True))
+    both = found.having("rna", "prot")
+    assert dict(zip(fitted.obs_names, both, strict=True)) == dict(zip("abcde", [1, 1, 1, 0, 0], strict=True))
+    assert fitted.obs_names[found.has[:, 0]].tolist() == [cell for cell in fitted.obs_names if cell in "abcd"]
     for name in found.modalities:
         expected = table(fitted[name]).reindex(fitted.obs_names)
         np.testing.assert_array_equal(found.by_modality[name], expected)

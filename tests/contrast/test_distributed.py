@@ -33,7 +33,8 @@ def test_gradients_equal_those_of_one_process(results, case):
             assert (ours - theirs).norm() <= 1e-5 * theirs.norm()
 
 
-@pytest.mark.parametrize("case", worker.CASES)
+# minibatches of groups are drawn by a process that trains alone, and not by several
+@pytest.mark.parametrize("case", [case for case in worker.CASES if case != "groups"])
 def test_training_equals_that_of_one_process(results, case):
     _, weights, losses = worker.in_one_process(case)
     for result in results:

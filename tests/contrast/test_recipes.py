@@ -1,4 +1,4 @@
-from dataclasses import FrozenInstanceError, replace
+from dataclasses import FrozenInstanceError, asdict, replace
 
 import numpy as np
 import pytest
@@ -65,3 +65,14 @@ def test_settings_read_from_a_file():
     """Files give numpy scalars back."""
     recipe = Recipe(width=np.int64(9), lr=np.float64(0.1), shuffle=np.bool_(True), max_epochs=np.int64(3))
     assert recipe.n_epochs(100) == 3
+
+
+def test_from_stored():
+    settings = asdict(RECIPES["paper"])
+    assert Recipe.from_stored(settings) == RECIPES["paper"]
+    del settings["adaptive_noise"]
+    assert Recipe.from_stored(settings) == replace(RECIPES["paper"], adaptive_noise=Recipe().adaptive_noise)
+    with pytest.raises(ValueError, match=r"the settings \['dropout', 'heads'\], which this version .*fit again with"):
+        Recipe.from_stored({**settings, "dropout": 0.1, "heads": 4})
+    with pytest.raises(ValueError, match="width must be an integer of at least 1"):
+        Recipe.from_stored({**settings, "width": 0})

@@ -2,6 +2,7 @@ import warnings
 
 import mudata
 import numpy as np
+import pandas as pd
 import pytest
 from scipy.sparse import csr_matrix
 from scipy.stats import nbinom
@@ -40,6 +41,8 @@ def test_layout(mdata, tmp_path):
             "n_cell_types": 6,
             "n_batches": 2,
             "batch_effect": 0.3,
+            "missing_rna": 0.0,
+            "missing_protein": 0.0,
             "random_state": 0,
         }
 
@@ -126,7 +129,32 @@ def test_batches(mdata):
     assert np.log(none[second].mean(axis=0) / none[~second].mean(axis=0)).std() < 0.08
 
 
-def test_reproducible(monkeypatch):
+def test_cells_that_lack_a_modality(tmp_path):
+    """They lack it whatever their type, and all that is there is what a complete data set has."""
+    arguments = {"n_cells": 3_000, "n_genes": 40, "n_batches": 3}
+    complete = datasets.simulate_citeseq(**arguments)
+    datasets.simulate_citeseq(**arguments, missing_rna=0.1, missing_protein=0.3).write(tmp_path / "mosaic.h5mu")
+    mdata = mudata.read(tmp_path / "mosaic.h5mu")
+    assert mdata.n_obs == 3_000
+    assert (mdata["rna"].n_obs, mdata["prot"].n_obs) == (2_700, 2_100)
+    lacks = {name: ~complete.obs_names.isin(mdata[name].obs_names) for name in ("rna", "prot")}
+    assert not (lacks["rna"] & lacks["prot"]).any()
+    for column in ("cell_type", "batch"):
+        shares = pd.crosstab(complete.obs[column], lacks["prot"], normalize="index")[True]
+        np.testing.assert_allclose(shares, 0.3, atol=0.1)
+    for name in ("rna", "prot"):
+        known = complete[name][mdata[name].obs_names]
+        np.testing.assert_array_equal(_dense(mdata[name].X), _dense(known.X))
+        np.testing.assert_array_equal(mdata[name].obsm["private_latent"], known.obsm["private_latent"])
+    rows = complete.obs_names.get_indexer(mdata.obs_names)
+    np.testing.assert_array_equal(mdata.obsm["shared_latent"], complete.obsm["shared_latent"][rows])
+    pd.testing.assert_frame_equal(mdata.obs[["cell_type", "batch"]], complete.obs.iloc[rows])
+    assert (mdata.uns["truth"]["missing_rna"], mdata.uns["truth"]["missing_protein"]) == (0.1, 0.3)
+    nothing_paired = datasets.simulate_citeseq(100, n_genes=20, missing_rna=0.35, missing_protein=0.65)
+    assert (nothing_paired["rna"].n_obs, nothing_paired["prot"].n_obs) == (65, 35)
+
+
+def test_reproducible():
     def make(**arguments):
         return datasets.simulate_citeseq(**{"n_cells": 120, "n_genes": 50, **arguments})
 
@@ -180,6 +208,10 @@ def test_edge_sizes():
         ({"n_genes": 8}, "n_genes=8 features cannot show 8 dimensions"),
         ({"batch_effect": -0.1}, r"batch_effect=-0\.1 .* at least 0"),
         ({"batch_effect": np.nan}, "batch_effect=nan"),
+        ({"missing_rna": -0.1}, r"missing_rna=-0\.1 and .* at least 0"),
+        ({"missing_protein": np.nan}, "missing_protein=nan"),
+        ({"missing_rna": 0.6, "missing_protein": 0.5}, "add up to 1 at most, because no cell lacks both"),
+        ({"missing_protein": 1}, "all n_cells=2000 cells would lack a modality; give a smaller missing_protein"),
         ({"random_state": -1}, "random_state=-1"),
     ],
 )

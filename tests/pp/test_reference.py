@@ -92,13 +92,13 @@ def test_genes_outside_the_chosen_ones_may_be_cut_from_the_reference(reference):
 def test_few_missing_genes_are_told_and_many_refused(reference, assert_unchanged):
     used = np.flatnonzero(reference["rna"].var["highly_variable"])
     few = raw(reference, genes=np.setdiff1d(np.arange(150), used[:4]))
-    with pytest.warns(UserWarning, match=r"4 of the 80 genes .*missing from modality 'rna'.*gene") as record:
+    with pytest.warns(UserWarning, match=r"4 of the 80 features .*missing from modality 'rna'.*gene") as record:
         pp.rna(few, reference=reference)
     assert record[-1].filename == __file__
     difference = np.linalg.norm(few["rna"].obsm["X_pca"] - reference["rna"].obsm["X_pca"])
     assert difference < 0.35 * np.linalg.norm(reference["rna"].obsm["X_pca"])
     many = raw(reference, genes=np.setdiff1d(np.arange(150), used[:20]))
-    with assert_unchanged(many), pytest.raises(ValueError, match=r"20 of the 80 genes.*at most 20%"):
+    with assert_unchanged(many), pytest.raises(ValueError, match=r"20 of the 80 features.*at most 20%"):
         pp.citeseq(many, reference=reference)
 
 
@@ -110,9 +110,21 @@ def test_unused_genes_may_be_missing(reference):
         pp.rna(query, reference=reference)
 
 
-def test_missing_protein_is_refused(reference, assert_unchanged):
+def test_few_missing_proteins_count_as_the_mean_and_many_are_refused(reference, assert_unchanged):
     query = raw(reference, proteins=np.arange(2, 12))
-    message = r"2 of the 12 proteins .*'protein0', 'protein1'"
+    with pytest.warns(
+        UserWarning, match=r"2 of the 12 features .*'prot': \['protein0', 'protein1'\]; they count"
+    ) as record:
+        pp.protein(query, reference=reference)
+    assert record[-1].filename == __file__
+    stored = reference["prot"].uns["clipdim_pp"]
+    scaled = np.clip((reference["prot"].X - stored["mean"]) / stored["std"], -10, 10)
+    scaled[:, :2] = 0
+    expected = (scaled - stored["center"] * (np.arange(12) > 1)) @ stored["loadings"]
+    np.testing.assert_allclose(query["prot"].obsm["X_pca"], expected, atol=1e-4)
+    assert query["prot"].X.shape == (300, 10)
+    query = raw(reference, proteins=np.arange(3, 12))
+    message = r"3 of the 12 features .*'protein0', 'protein1', 'protein2'\]; at most 20%"
     with assert_unchanged(query), pytest.raises(ValueError, match=message):
         pp.citeseq(query, reference=reference)
 
@@ -257,7 +269,7 @@ def test_references_that_cannot_serve(reference, make_mdata, assert_unchanged):
     with pytest.raises(TypeError, match="reference must be a MuData"):
         pp.protein(query, reference=reference["prot"])
     query["rna"].var_names = [f"ENSG{i}" for i in range(150)]
-    with pytest.raises(ValueError, match=r"80 of the 80 genes.*symbols or Ensembl"):
+    with pytest.raises(ValueError, match=r"80 of the 80 features.*all of them.*symbols or Ensembl"):
         pp.rna(query, reference=reference)
 
 

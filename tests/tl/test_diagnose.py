@@ -12,7 +12,8 @@ from anndata import AnnData
 import clipdim
 from clipdim.contrast import RECIPES, info_nce
 from clipdim.tl import diagnose, fit
-from clipdim.tl._checks import MISPLACED, NEGATIVES_OF_A_BATCH
+from clipdim.tl._checks import MISPLACED
+from clipdim.tl._checks_batches import NEGATIVES_OF_A_BATCH
 from clipdim.tl._checks_dimension import LOSS_RISE
 
 CLEAN = replace(RECIPES["default"], input_noise=0.0)
@@ -21,6 +22,7 @@ CHECKS = [
     *("dimension_agreement", "dimension_settled", "room", "sample_size"),
     *("temperature", "training_length", "overfitting", "held_out_loss"),
 ]
+BATCH_CHECKS = ["batch_size", "batch_mixing", "batch_confounding", "batch_categories"]
 pytestmark = pytest.mark.filterwarnings("ignore:.*Consolidated metadata", "ignore:.*zarr.*:FutureWarning")
 
 
@@ -318,20 +320,46 @@ def batched(shares, *, shift=0.0):
 
 def test_batches():
     table = diagnose(batched([0.4, 0.3, 0.3])).set_index("check")
-    assert table.index.tolist() == [*CHECKS, "batch_size", "batch_mixing"]
-    assert (table.loc[["matching", "batch_size", "batch_mixing"], "verdict"] == "ok").all()
-    assert table.loc["batch_size", "value"] == pytest.approx(0.3 * 256, rel=0.15)
-    mdata = batched([0.55, 0.44, 0.01], shift=3)
+    assert table.index.tolist() == [*CHECKS, *BATCH_CHECKS]
+    assert (table.loc[["matching", *BATCH_CHECKS], "verdict"] == "ok").all()
+    assert table.loc["batch_size", "value"] == 256
+    with pytest.warns(UserWarning, match="batch 'c' has 13 paired cells"):
+        mdata = batched([0.55, 0.44, 0.01], shift=3)
+    mdata.uns["clipdim"]["params"]["recipe"]["batch_size"] = 7
     table = diagnose(mdata).set_index("check")
     assert table.loc["batch_size", "verdict"] == "note"
     assert table.loc["batch_size", "value"] < NEGATIVES_OF_A_BATCH
-    assert "'c', the smallest batch: too few negatives" in table.loc["batch_size", "reading"]
+    assert "the smallest batch: too few negatives" in table.loc["batch_size", "reading"]
     mdata.obsm["X_clipdim"][:, 0] += 10 * mdata.obs["donor"].cat.codes.to_numpy()
     assert verdicts(mdata)["batch_mixing"] == "note"
     assert "still name a cell's batch" in readings(mdata)["batch_mixing"]
     del mdata.obs["donor"]
     with pytest.raises(KeyError, match="donor"):
         diagnose(mdata)
+
+
+def test_batch_confounded_with_a_disease():
+    mdata = batched([0.4, 0.3, 0.3])
+    donor = mdata.obs["donor"].astype(str)
+    mdata.obs["disease"] = pd.Categorical(np.where(donor == "a", "healthy", "ill"))
+    mdata.obs["site"] = "Lyon"
+    mdata.obs["sex"] = np.random.default_rng(0).choice(["f", "m"], size=mdata.n_obs)
+    table = diagnose(mdata).set_index("check")
+    assert table.loc["batch_confounding", ["value", "verdict"]].tolist() == [1, "note"]
+    assert "one value of 'disease'" in table.loc["batch_confounding", "reading"]
+    assert table.loc["batch_categories", "verdict"] == "ok"
+
+
+def test_cell_type_of_one_batch_only():
+    mdata = batched([0.4, 0.3, 0.3])
+    rng = np.random.default_rng(0)
+    types = rng.choice(["B", "T", "rare"], size=mdata.n_obs, p=[0.5, 0.49, 0.01]).astype(object)
+    types[(mdata.obs["donor"] == "b").to_numpy() & (rng.random(mdata.n_obs) < 0.3)] = "NK"
+    mdata.obs["cell_type"] = types
+    table = diagnose(mdata).set_index("check")
+    assert table.loc["batch_categories", ["value", "verdict"]].tolist() == [1, "note"]
+    assert "['NK'] of 'cell_type'" in table.loc["batch_categories", "reading"]
+    assert table.loc["batch_confounding", "verdict"] == "ok"
 
 
 def test_cells_are_compared_within_their_batch():

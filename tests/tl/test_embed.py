@@ -94,13 +94,23 @@ def test_features_are_matched_by_name(query, reference):
     assert_own_coordinates(shuffled, reference)
 
 
-def test_features_that_cannot_be_matched(query, reference, unchanged):
-    fewer = mudata.MuData({"rna": query["rna"][:, 2:].copy(), "prot": query["prot"]})
-    with (
-        unchanged(fewer),
-        pytest.raises(ValueError, match=r"lacks 2 of the reference's 12 features \(\['rna0', 'rna1'\]"),
-    ):
+def test_missing_features(query, reference, unchanged):
+    """A few count as the reference's mean, which is known where the recipe standardizes."""
+    fewer = mudata.MuData({"rna": query["rna"][:, 2:].copy(), "prot": query["prot"].copy()})
+    with pytest.warns(UserWarning, match=r"2 of the 12 features .*'rna': \['rna0', 'rna1'\]; they count as") as caught:
         embed(fewer, reference)
+    assert caught[0].filename == __file__
+    rna = query["rna"].copy()
+    rna.X[:, :2] = reference.uns["clipdim"]["encoders"]["rna"]["mean"][:2]
+    filled = mudata.MuData({"rna": rna, "prot": query["prot"].copy()})
+    embed(filled, reference)
+    np.testing.assert_allclose(fewer["rna"].obsm["X_clipdim"], filled["rna"].obsm["X_clipdim"], atol=1e-6)
+    many = mudata.MuData({"rna": query["rna"][:, 3:].copy(), "prot": query["prot"]})
+    none = mudata.MuData({"rna": query["rna"].copy(), "prot": query["prot"]})
+    none["rna"].var_names = [f"ENSG{i}" for i in range(12)]
+    for bad, message in ((many, "3 of the 12 features .* at most 20%"), (none, "12 of the 12 features .*all of them")):
+        with unchanged(bad), pytest.raises(ValueError, match=message):
+            embed(bad, reference)
 
 
 def test_other_components(query, reference, unchanged):
@@ -181,11 +191,39 @@ def test_values_that_are_not_finite(query, reference, unchanged, value):
         embed(query, reference)
 
 
-def test_raw_counts(query, reference):
-    query["rna"].X = np.random.default_rng(0).poisson(30, query["rna"].shape)
-    with pytest.warns(UserWarning, match="'X' of modality 'rna' .* raw counts") as caught:
+@pytest.mark.filterwarnings("ignore:'X' of modality 'rna' .* raw counts")
+def test_other_normalisation(query, reference, unchanged):
+    values = query["rna"].X.copy()
+    query["rna"].X = 4 * values
+    with pytest.warns(UserWarning, match=r"'X' of modality 'rna' are .* or it is another normalisation") as caught:
         embed(query, reference)
     assert caught[0].filename == __file__
+    query["rna"].X = np.random.default_rng(0).poisson(30, values.shape)
+    with (
+        unchanged(query),
+        pytest.raises(ValueError, match=r"'rna' are .*looks like another normalisation \(raw counts\?\)"),
+    ):
+        embed(query, reference)
+    query["rna"].X = values
+    query["prot"].obsm["X_pca"] *= 100
+    with (
+        unchanged(query),
+        pytest.raises(ValueError, match=r"'X_pca' of modality 'prot' are [\d.]+ times"),
+    ):
+        embed(query, reference)
+
+
+def test_reference_of_an_older_version(query, reference, unchanged):
+    """Settings that it did not have yet are those that it was trained with: the defaults."""
+    fit = reference.uns["clipdim"]
+    fit["version"] = "0.0.1"
+    for name in ("adaptive_noise", "cuda_graph", "precision"):
+        del fit["params"]["recipe"][name]
+    embed(query, reference)
+    assert_own_coordinates(query, reference)
+    fit["params"]["recipe"]["dropout"] = 0.1
+    with unchanged(query), pytest.raises(ValueError, match=r"\['dropout'\], which this version .* fit again with"):
+        embed(query, reference)
 
 
 def test_missing_representation(query, reference, unchanged):

@@ -1,13 +1,20 @@
 """The only room that reads from or writes to MuData slots: pairing, representations, results."""
 
+from clipdim._mudata.batches import batch_codes, batch_columns, batch_labels
+from clipdim._mudata.features import feature_columns, feature_values
 from clipdim._mudata.inputs import Inputs, read_inputs
 from clipdim._mudata.pairing import modality_names, obs_column, pair, require_mudata
-from clipdim._mudata.representations import matched_representation, representation, resolve_use_rep
+from clipdim._mudata.queries import match_features, matched_representation
+from clipdim._mudata.representations import representation, resolve_use_rep
 from clipdim._mudata.results import (
     Embeddings,
+    fingerprint,
+    mean_embedding,
     paired_embeddings,
+    query_embeddings,
     read_fit,
     refuse_other_fit,
+    write_embedded,
     write_embeddings,
     write_fit,
     write_tables,
@@ -16,17 +23,27 @@ from clipdim._mudata.results import (
 __all__ = [
     "Embeddings",
     "Inputs",
+    "batch_codes",
+    "batch_columns",
+    "batch_labels",
+    "feature_columns",
+    "feature_values",
+    "fingerprint",
+    "match_features",
     "matched_representation",
+    "mean_embedding",
     "modality_names",
     "obs_column",
     "pair",
     "paired_embeddings",
+    "query_embeddings",
     "read_fit",
     "read_inputs",
     "refuse_other_fit",
     "representation",
     "require_mudata",
     "resolve_use_rep",
+    "write_embedded",
     "write_embeddings",
     "write_fit",
     "write_tables",

@@ -3,13 +3,16 @@
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 
 import numpy as np
 import pandas as pd
 from mudata import MuData
+from scipy.sparse.csgraph import connected_components
 
 from clipdim import _keys
-from clipdim._mudata.pairing import modality_names, obs_column, pair
+from clipdim._mudata.batches import batch_codes
+from clipdim._mudata.pairing import modality_names, pair
 from clipdim._mudata.representations import check_varies, representation, resolve_use_rep
 
 MIN_CELLS = 10
@@ -17,7 +20,11 @@ MIN_CELLS = 10
 
 @dataclass(frozen=True)
 class Inputs:
-    """Validated inputs of a fit. Cells are numbered as in ``mdata.obs_names``."""
+    """
+    Validated inputs of a fit. Cells are numbered as in ``mdata.obs_names``.
+
+    Those of ``train``, ``held_out`` and ``norm_set`` have at least two modalities.
+    """
 
     use_rep: dict[str, str]
     """Representation of each modality."""
@@ -31,12 +38,28 @@ class Inputs:
     batches: np.ndarray | None
     """(cells,) code of each cell's batch."""
 
-    def of(self, cells: np.ndarray) -> dict[str, np.ndarray]:
-        """Representations of paired cells, row i the same cell in all modalities."""
-        return {name: values[self.rows[cells, column]] for column, (name, values) in enumerate(self.values.items())}
+    def of(self, cells: np.ndarray) -> tuple[dict[str, np.ndarray], np.ndarray | None]:
+        """
+        Representations of cells, by modality those that have it, and the row of each cell in them.
+
+        The rows are (cells x modalities), -1 where absent, and None where row i is the same cell in all modalities.
+        """
+        rows = self.rows[cells]
+        present = rows >= 0
+        values = {
+            name: matrix[rows[present[:, column], column]] for column, (name, matrix) in enumerate(self.values.items())
+        }
+        return values, None if present.all() else np.where(present, present.cumsum(axis=0) - 1, -1)
+
+    def commonest(self, cells: np.ndarray) -> tuple[list[str], np.ndarray]:
+        """Return the set of modalities that most of the cells have, two or more, and the cells that have them all."""
+        patterns, counts = np.unique(self.rows[cells] >= 0, axis=0, return_counts=True)
+        has = patterns[counts.argmax()]
+        names = [name for name, used in zip(self.values, has, strict=True) if used]
+        return names, cells[(self.rows[cells][:, has] >= 0).all(axis=1)]
 
     def split(self) -> pd.Categorical:
-        """Split of each cell, missing for those that lack a modality."""
+        """Split of each cell, missing for those with less than two modalities."""
         names = np.full(len(self.rows), None, dtype=object)
         names[self.train], names[self.held_out], names[self.norm_set] = _keys.TRAIN, _keys.HELD_OUT, _keys.NORM_SET
         categories = [_keys.TRAIN, _keys.HELD_OUT] + ([_keys.NORM_SET] if len(self.norm_set) else [])
@@ -48,7 +71,7 @@ def read_inputs(
     *,
     modalities: Sequence[str] | None,
     use_rep: str | Mapping[str, str] | None,
-    batch_key: str | None,
+    batch_key: str | Sequence[str] | None,
     holdout: float,
     norm_fraction: float,
     random_state: int,
@@ -67,15 +90,9 @@ def read_inputs(
             f"mdata = mdata[mdata[{names[0]!r}].obs_names].copy()"
         )
         warnings.warn(msg, UserWarning, stacklevel=3)
-    paired = np.flatnonzero((rows >= 0).all(axis=1))
-    if len(paired) == 0:
-        examples = {name: mdata[name].obs_names[:2].tolist() for name in names}
-        msg = (
-            f"the modalities have no cell name in common, for instance {examples}; give a cell the same name in all: "
-            "mdata[mod].obs_names = ..., then mdata = mudata.MuData(mdata.mod)"
-        )
-        raise ValueError(msg)
-    batches = None if batch_key is None else _batch_codes(mdata, batch_key, paired)
+    paired = np.flatnonzero((rows >= 0).sum(axis=1) > 1)
+    _check_linked(mdata, names, rows)
+    batches = None if batch_key is None else batch_codes(mdata, batch_key, paired)[0]
 
     order = np.random.default_rng(random_state).permutation(paired)
     n_held_out = round(holdout * len(order))
@@ -83,28 +100,32 @@ def read_inputs(
     held_out, norm_set, train = np.split(order, [n_held_out, n_held_out + n_norm])
     if len(train) < MIN_CELLS:
         msg = (
-            f"{len(train)} cells are left for training ({len(paired)} have all of {names}, {n_held_out} are held out), "
-            f"at least {MIN_CELLS} are needed; pass more cells or a smaller holdout"
+            f"{len(train)} cells are left for training ({len(paired)} have two or more of {names}, {n_held_out} are "
+            f"held out), at least {MIN_CELLS} are needed; pass more cells or a smaller holdout"
         )
         raise ValueError(msg)
     values = {name: representation(mdata, name, rep) for name, rep in reps.items()}
     inputs = Inputs(reps, values, rows, np.sort(train), np.sort(held_out), np.sort(norm_set), batches)
     for column, (name, matrix) in enumerate(values.items()):  # one copy of the training cells at a time
-        check_varies(matrix[rows[inputs.train, column]], f"{reps[name]!r} of modality {name!r}")
+        own = rows[inputs.train, column]
+        check_varies(matrix[own[own >= 0]], f"{reps[name]!r} of modality {name!r}")
     return inputs
 
 
-def _batch_codes(mdata: MuData, batch_key: str, paired: np.ndarray) -> np.ndarray:
-    column = obs_column(mdata, batch_key)
-    n_missing = int(column.iloc[paired].isna().sum())
-    if n_missing:
-        msg = (
-            f"batch_key={batch_key!r} is missing for {n_missing} of {len(paired)} paired cells; fill it, for instance "
-            f"mdata.obs[{batch_key!r}] = mdata.obs[{batch_key!r}].astype(object).fillna('unknown').astype('category')"
-        )
-        raise ValueError(msg)
-    codes = pd.factorize(column)[0]
-    if np.bincount(codes[paired]).max() < 2:
-        msg = f"batch_key={batch_key!r} has a value of its own for every cell, so no cell has a negative"
-        raise ValueError(msg)
-    return codes
+def _check_linked(mdata: MuData, names: Sequence[str], rows: np.ndarray) -> None:
+    """Refuse modalities that no cells link to the others: their embeddings would have nothing to do with each other."""
+    present = rows >= 0
+    n_shared = np.zeros((len(names), len(names)), dtype=np.int64)
+    for i, j in combinations(range(len(names)), 2):
+        n_shared[i, j] = (present[:, i] & present[:, j]).sum()
+    n_parts, part = connected_components(n_shared, directed=False)
+    if n_parts == 1:
+        return
+    examples = {name: mdata[name].obs_names[:2].tolist() for name in names}
+    apart = [[name for name, p in zip(names, part, strict=True) if p == number] for number in range(n_parts)]
+    msg = (
+        f"the modalities {' and '.join(map(str, apart))} have no cell name in common, for instance {examples}; give a "
+        "cell the same name in all: mdata[mod].obs_names = ..., then mdata = mudata.MuData(mdata.mod), or pass the "
+        "modalities that share cells: modalities=[...]"
+    )
+    raise ValueError(msg)

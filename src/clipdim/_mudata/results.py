@@ -1,8 +1,10 @@
 """What a fit leaves in a MuData, written and read in one place."""
 
-from collections.abc import Mapping
+import hashlib
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -17,17 +19,26 @@ CELLS_PER_BLOCK = 65_536
 
 @dataclass(frozen=True)
 class Embeddings:
-    """The embeddings of a fitted MuData with one row for each cell of ``mdata.obs_names``."""
+    """The embeddings of a MuData with one row for each cell of ``mdata.obs_names``."""
 
     modalities: list[str]
     joint: np.ndarray
     """(cells x out_dim) mean over the modalities that a cell has; NaN where it has none."""
     by_modality: dict[str, np.ndarray]
     """(cells x out_dim) for each modality; rows of NaN for the cells that lack it."""
+    has: np.ndarray
+    """(cells x modalities) whether a cell has the modality."""
     split: pd.Series
-    """``"train"``, ``"held-out"``, perhaps ``"norm set"``; missing for cells that lack a modality."""
-    observed: np.ndarray
-    """True for the cells that have all the modalities."""
+    """``"train"``, ``"held-out"``, perhaps ``"norm set"``; missing for cells with one modality or none, and for those
+    that no fit was made with."""
+
+    def of_split(self, name: str) -> np.ndarray:
+        """Which cells belong to a split and still have two modalities or more, (cells,) bool."""
+        return (self.split == name).to_numpy(dtype=bool, na_value=False) & (self.has.sum(axis=1) > 1)
+
+    def having(self, *names: str) -> np.ndarray:
+        """Which cells have all of the given modalities, (cells,) bool."""
+        return np.all(self.has[:, [self.modalities.index(name) for name in names]], axis=1)
 
 
 def read_fit(mdata: MuData, key: str = _keys.KEY) -> _keys.Fit:
@@ -70,17 +81,22 @@ def refuse_other_fit(mdata: MuData, fit: _keys.Fit, key: str) -> None:
     own = mdata.uns.get(key)
     if own is None or own is fit:
         return
-    theirs = own.get("encoders", {}) if isinstance(own, Mapping) else {}
-    same = theirs.keys() == fit["encoders"].keys() and all(
-        np.array_equal(theirs[name]["layers.0.weight"], arrays["layers.0.weight"])
-        for name, arrays in fit["encoders"].items()
-    )
-    if not same:
+    if not isinstance(own, Mapping) or fingerprint(own) != fingerprint(fit):
         msg = (
             f"mdata.uns[{key!r}] holds another fit than the reference's, to which the new embedding would not belong; "
             f"del mdata.uns[{key!r}], or fit the reference under another key_added"
         )
         raise ValueError(msg)
+
+
+def fingerprint(fit: Mapping[str, Any]) -> str:
+    """Name of a fit that no other one has, made of the weights of its encoders."""
+    digest = hashlib.sha256()
+    for modality, arrays in sorted(fit.get("encoders", {}).items()):
+        for name, values in sorted(arrays.items()):
+            digest.update(f"{modality} {name}".encode())
+            digest.update(np.ascontiguousarray(values, dtype="<f4").tobytes())
+    return digest.hexdigest()[:16]
 
 
 def paired_embeddings(mdata: MuData, key: str = _keys.KEY) -> Embeddings:
@@ -94,20 +110,39 @@ def paired_embeddings(mdata: MuData, key: str = _keys.KEY) -> Embeddings:
             f"run clipdim.tl.fit(mdata, key_added={key!r}) again"
         )
         raise KeyError(msg)
-    rows = pair(mdata, modalities)
+    return _embeddings(mdata, modalities, key, mdata.obs[_keys.split(key)])
+
+
+def query_embeddings(query: MuData, reference: MuData, key: str = _keys.KEY) -> Embeddings:
+    """Embeddings of new cells by the encoders of a reference, of the modalities that they have."""
+    fit = read_fit(reference, key)
+    if not isinstance(query, MuData):
+        msg = f"expected a MuData after clipdim.tl.embed, got {type(query).__name__}"
+        raise TypeError(msg)
+    slot = _keys.embedding(key)
+    modalities = [name for name in fit["encoders"] if name in query.mod and slot in query[name].obsm]
+    mend = f"run clipdim.tl.embed(query, reference, key={key!r})"
+    if not modalities or slot not in query.obsm:
+        msg = f"the query has no {slot!r} in .obsm of one of {list(fit['encoders'])}; {mend}"
+        raise KeyError(msg)
+    record = query.uns.get(_keys.embedded(key), {})
+    own = query.uns.get(key)
+    made_by = fingerprint(own) if isinstance(own, Mapping) and "encoders" in own else str(record.get("fit"))
+    if made_by != fingerprint(fit):
+        msg = f"the embedding {slot!r} of the query was not made by the encoders of this reference; {mend}"
+        raise ValueError(msg)
+    return _embeddings(query, modalities, key, pd.Series(np.nan, index=query.obs_names, dtype=object))
+
+
+def _embeddings(mdata: MuData, modalities: Sequence[str], key: str, split: pd.Series) -> Embeddings:
+    slot, rows = _keys.embedding(key), pair(mdata, modalities)
     by_modality = {}
     for column, name in enumerate(modalities):
         values = np.asarray(mdata[name].obsm[slot])
         by_modality[name] = np.full((mdata.n_obs, values.shape[1]), np.nan, dtype=np.float32)
         present = rows[:, column] >= 0
         by_modality[name][present] = values[rows[present, column]]
-    return Embeddings(
-        modalities=modalities,
-        joint=np.asarray(mdata.obsm[slot]),
-        by_modality=by_modality,
-        split=mdata.obs[_keys.split(key)],
-        observed=np.all(rows >= 0, axis=1),
-    )
+    return Embeddings(list(modalities), np.asarray(mdata.obsm[slot]), by_modality, rows >= 0, split)
 
 
 def write_embeddings(
@@ -118,21 +153,30 @@ def write_embeddings(
 
     ``embeddings[mod]`` is (cells of the modality x out_dim), ``norms[mod]`` is (cells of the modality,).
     """
-    modalities = list(embeddings)
-    rows = pair(mdata, modalities)
-    joint = np.full((mdata.n_obs, next(iter(embeddings.values())).shape[1]), np.nan, dtype=np.float32)
-    for start in range(0, mdata.n_obs, CELLS_PER_BLOCK):  # sums in float64 of all cells at once would take gigabytes
-        block = rows[start : start + CELLS_PER_BLOCK]
-        total = np.zeros((len(block), joint.shape[1]))
-        for column, name in enumerate(modalities):
-            present = block[:, column] >= 0
-            total[present] += embeddings[name][block[present, column]]
-        n_present = (block >= 0).sum(axis=1, keepdims=True)
-        np.divide(total, n_present, out=joint[start : start + len(block)], where=n_present > 0, casting="same_kind")
-    for name in modalities:
-        mdata[name].obsm[_keys.embedding(key)] = embeddings[name].astype(np.float32, copy=False)
+    joint = mean_embedding(embeddings, pair(mdata, list(embeddings)))
+    for name, values in embeddings.items():
+        mdata[name].obsm[_keys.embedding(key)] = values.astype(np.float32, copy=False)
         mdata[name].obs[_keys.norm(key)] = norms[name].astype(np.float32)
     mdata.obsm[_keys.embedding(key)] = joint
+
+
+def mean_embedding(embeddings: Mapping[str, np.ndarray], rows: np.ndarray) -> np.ndarray:
+    """
+    Mean over the modalities that a cell has, float32 (cells x out_dim), NaN where it has none.
+
+    ``embeddings[mod]`` is (cells of the modality x out_dim); ``rows`` (cells x modalities) are those of each cell, -1
+    where it lacks the modality.
+    """
+    joint = np.full((len(rows), next(iter(embeddings.values())).shape[1]), np.nan, dtype=np.float32)
+    for start in range(0, len(rows), CELLS_PER_BLOCK):  # sums in float64 of all cells at once would take gigabytes
+        block = rows[start : start + CELLS_PER_BLOCK]
+        total = np.zeros((len(block), joint.shape[1]))
+        for column, values in enumerate(embeddings.values()):
+            present = block[:, column] >= 0
+            total[present] += values[block[present, column]]
+        n_present = (block >= 0).sum(axis=1, keepdims=True)
+        np.divide(total, n_present, out=joint[start : start + len(block)], where=n_present > 0, casting="same_kind")
+    return joint
 
 
 def write_fit(mdata: MuData, fit: _keys.Fit, split: pd.Categorical, *, key: str) -> None:
@@ -144,3 +188,8 @@ def write_fit(mdata: MuData, fit: _keys.Fit, split: pd.Categorical, *, key: str)
 def write_tables(mdata: MuData, tables: Mapping[str, pd.DataFrame], *, key: str) -> None:
     """Write tables of measures beside the fit they belong to."""
     mdata.uns[key] = {**mdata.uns[key], **tables}
+
+
+def write_embedded(mdata: MuData, fit: _keys.Fit, *, key: str) -> None:
+    """Write which fit the embedding of new cells comes from."""
+    mdata.uns[_keys.embedded(key)] = {"version": version("clipdim"), "fit": fingerprint(fit)}

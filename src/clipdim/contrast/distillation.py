@@ -1,7 +1,6 @@
 """A smaller model that learns the similarities of a larger one."""
 
 from collections.abc import Callable, Mapping
-from itertools import combinations
 
 import numpy as np
 import torch
@@ -57,7 +56,7 @@ class Student(ContrastiveModel):
 
     def __init__(self, model: ContrastiveModel, teacher: ContrastiveModel) -> None:
         nn.Module.__init__(self)
-        self.recipe, self.modalities = model.recipe, model.modalities
+        self.recipe, self.modalities, self.pairs = model.recipe, model.modalities, model.pairs
         self._encoders, self.temperature_parameter = model._encoders, model.temperature_parameter
         # in a list, so that the teacher's parameters are not the student's
         self._teacher = [teacher.eval()]
@@ -72,24 +71,27 @@ class Student(ContrastiveModel):
         gather: Callable[[Tensor], Tensor] | None = None,
     ) -> Tensor:
         """Cross-entropy of one minibatch; the student's expected norms are the minibatch's own."""
-        teacher, own, targets = self._teacher[0], [], []
+        teacher = self._teacher[0]
+        own, targets = {}, {}
         for name, encoder in self.encoders.items():
+            if name not in inputs:
+                continue
             x = encoder.perturb(inputs[name], generator) if self.training else inputs[name]
             with torch.autocast(x.device.type, torch.bfloat16, enabled=self.recipe.precision == "bfloat16"):
                 outputs = encoder.outputs(x).float()
-            own.append(self.normalize(outputs, outputs.norm(dim=1).mean()))
+            own[name] = self.normalize(outputs, outputs.norm(dim=1).mean())
             with torch.no_grad():
                 of_teacher = teacher.encoders[name]
-                targets.append(teacher.normalize(of_teacher.outputs(x), of_teacher.mean_norm))
+                targets[name] = teacher.normalize(of_teacher.outputs(x), of_teacher.mean_norm)
         other_group = None if groups is None else groups[:, None] != groups
         with torch.no_grad():
-            logits = [u @ v.T / teacher.temperature() for u, v in combinations(targets, 2)]
+            temperatures = teacher.temperatures()
         losses = []
-        for (u, v), target in zip(combinations(own, 2), logits, strict=True):
-            similarities = u @ v.T / self.temperature()
-            losses += [
-                _cross_entropy(*pair, other_group) for pair in ((similarities, target), (similarities.T, target.T))
-            ]
+        for number, (a, b) in enumerate(self.pairs):
+            if a in own and b in own:
+                target = targets[a] @ targets[b].T / temperatures[number]
+                logits = own[a] @ own[b].T / self.temperatures()[number]
+                losses += [_cross_entropy(*pair, other_group) for pair in ((logits, target), (logits.T, target.T))]
         return torch.stack(losses).mean()
 
 

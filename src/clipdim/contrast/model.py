@@ -1,7 +1,6 @@
-"""Encoders of all modalities with one learned temperature."""
+"""Encoders of all modalities with a learned temperature for each pair of them."""
 
-import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from itertools import combinations
 
 import numpy as np
@@ -18,7 +17,7 @@ CELLS_PER_BLOCK = 16_384
 
 class ContrastiveModel(nn.Module):
     """
-    One encoder for each modality and the temperature of their loss.
+    One encoder for each modality and one temperature for each pair of modalities.
 
     Parameters
     ----------
@@ -49,7 +48,8 @@ class ContrastiveModel(nn.Module):
         self.modalities = list(n_features)
         # a list, since a ModuleDict refuses names with dots
         self._encoders = nn.ModuleList(Encoder(n, out_dim, recipe) for n in n_features.values())
-        self.temperature_parameter = nn.Parameter(torch.empty(()))
+        self.pairs = list(combinations(self.modalities, 2))
+        self.temperature_parameter = nn.Parameter(torch.empty(len(self.pairs)))
 
     @property
     def encoders(self) -> dict[str, Encoder]:
@@ -81,14 +81,21 @@ class ContrastiveModel(nn.Module):
         model.temperature_parameter = nn.Parameter(self.temperature_parameter.detach().clone())
         return model.train(self.training)
 
-    def set_temperature(self, temperature: float) -> None:
-        """Set the trained scalar so that the temperature is the given one, above the recipe's smallest."""
-        scalar = math.log(temperature - self.recipe.min_temperature) / self.recipe.temperature_rate
-        nn.init.constant_(self.temperature_parameter, scalar)
+    @torch.no_grad()
+    def set_temperature(self, temperature: float | Sequence[float]) -> None:
+        """Set the trained scalars so that the temperatures, or those of the pairs, are the given ones."""
+        given = torch.as_tensor(temperature, dtype=torch.float64)
+        scalars = (given - self.recipe.min_temperature).log() / self.recipe.temperature_rate
+        self.temperature_parameter.copy_(scalars.expand(len(self.pairs)))
+
+    def temperatures(self) -> Tensor:
+        """``exp(c s) + tau_min`` for the trained scalar s of each pair of modalities, (pairs,)."""
+        return (self.recipe.temperature_rate * self.temperature_parameter).exp() + self.recipe.min_temperature
 
     def temperature(self) -> Tensor:
-        """``exp(c s) + tau_min`` for the trained scalar s."""
-        return (self.recipe.temperature_rate * self.temperature_parameter).exp() + self.recipe.min_temperature
+        """Temperature of the mean of the trained scalars; with two modalities their temperature."""
+        scalar = self.temperature_parameter.mean()
+        return (self.recipe.temperature_rate * scalar).exp() + self.recipe.min_temperature
 
     def normalize(self, outputs: Tensor, mean_norm: Tensor) -> Tensor:
         """Divide by each cell's norm (``"cosine"``) or by the expected norm (``"inner"``)."""
@@ -106,7 +113,7 @@ class ContrastiveModel(nn.Module):
         gather: Callable[[Tensor], Tensor] | None = None,
     ) -> Tensor:
         """
-        InfoNCE of one minibatch, the mean over the pairs of modalities.
+        InfoNCE of one minibatch, the mean over the pairs of modalities among ``inputs``.
 
         ``inputs[mod]`` and ``norm_inputs[mod]`` are (cells x features); the norm set is encoded with gradient. Without
         one the expected norms are the minibatch's own. ``gather`` collects the rows of all processes.
@@ -117,18 +124,23 @@ class ContrastiveModel(nn.Module):
                 outputs = encoder(inputs, generator).float()
             return outputs if gather is None else gather(outputs)
 
-        embeddings = []
+        embeddings = {}
         for name, encoder in self.encoders.items():
+            if name not in inputs:
+                continue
             outputs = encode(encoder, inputs[name])
             mean_norm = encoder.mean_norm
             if self.recipe.similarity == "inner":
                 measured = outputs if norm_inputs is None else encode(encoder, norm_inputs[name])
                 mean_norm = measured.norm(dim=1).mean()
-            embeddings.append(self.normalize(outputs, mean_norm))
-        temperature = self.temperature()
+            embeddings[name] = self.normalize(outputs, mean_norm)
         if groups is not None and gather is not None:
             groups = gather(groups)
-        losses = [info_nce(u, v, temperature, groups=groups) for u, v in combinations(embeddings, 2)]
+        losses = [
+            info_nce(embeddings[first], embeddings[second], temperature, groups=groups)
+            for (first, second), temperature in zip(self.pairs, self.temperatures(), strict=True)
+            if first in embeddings and second in embeddings
+        ]
         return torch.stack(losses).mean()
 
     @torch.no_grad()

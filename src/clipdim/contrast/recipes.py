@@ -1,9 +1,10 @@
 """The settings of a fit: the default ones and the paper's."""
 
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
 from numbers import Integral, Real
-from typing import Literal
+from typing import Any, Literal
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,6 +96,26 @@ class Recipe:
         if not 0 <= self.norm_fraction < 1:
             msg = f"norm_fraction must be in [0, 1), got {self.norm_fraction!r}"
             raise ValueError(msg)
+
+    @classmethod
+    def from_stored(cls, settings: Mapping[str, Any]) -> "Recipe":
+        """
+        Rebuild a recipe from its fields as they were stored; those that it was stored without have their defaults.
+
+        Raises
+        ------
+        ValueError
+            If there are fields that this version does not have.
+        """
+        known = [field.name for field in fields(cls)]
+        unknown = [name for name in settings if name not in known]
+        if unknown:
+            msg = (
+                f"the stored recipe has the settings {unknown}, which this version of clipdim does not know, only "
+                f"{known}; it was written by another version: install that one, or fit again with clipdim.tl.fit"
+            )
+            raise ValueError(msg)
+        return cls(**settings)
 
     def n_epochs(self, n_cells: int) -> int:
         """

@@ -1,7 +1,7 @@
 """The training loop: yields after each epoch, knows nothing of progress bars and measures."""
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -11,6 +11,7 @@ from torch import Generator, Tensor
 from torch.distributed import ProcessGroup
 
 from clipdim.contrast.distributed import average_gradients, fewest, gather_rows
+from clipdim.contrast.minibatches import Minibatches
 from clipdim.contrast.model import ContrastiveModel
 from clipdim.contrast.optimizer import Optimizer
 
@@ -24,6 +25,8 @@ class Epoch:
     """Mean over the minibatches."""
     temperature: float
     """At the end of the epoch."""
+    temperatures: tuple[float, ...]
+    """The same for each pair of modalities."""
 
 
 def train(
@@ -31,6 +34,7 @@ def train(
     inputs: Mapping[str, Tensor],
     *,
     generator: Generator,
+    rows: Tensor | None = None,
     groups: Tensor | None = None,
     norm_inputs: Mapping[str, Tensor] | None = None,
     process_group: ProcessGroup | None = None,
@@ -38,16 +42,20 @@ def train(
     """
     Train a model on paired cells, one epoch for each item that is asked of the iterator.
 
-    Only full minibatches are used; the cells left over in one epoch come in another.
+    Only full minibatches are used; the cells left over in one epoch come in another. The cells of a minibatch have the
+    same modalities, and are of one group as far as that has enough of them.
 
     Parameters
     ----------
     model
         Initialised model on the device of ``inputs``; its recipe sets optimiser, batches and epochs.
     inputs
-        (cells x features) for each modality; row i is the same cell in all.
+        (cells x features) for each modality; row i is the same cell in all, unless ``rows`` says otherwise.
     generator
         Source of the batches and the noise, on the same device.
+    rows
+        (cells x modalities) row of each cell in each modality's inputs, -1 where it lacks the modality. The loss is
+        over the pairs of modalities that a cell has.
     groups
         (cells,) integers: negatives come from the same group only.
     norm_inputs
@@ -68,7 +76,8 @@ def train(
     FloatingPointError
         If the loss or the temperature becomes NaN or infinite; the message names the epoch and the likely cause.
     ValueError
-        If a norm set is needed and ``norm_inputs`` is missing, or a process has too few cells for its part of a batch.
+        If a norm set is needed and ``norm_inputs`` is missing, a process has too few cells for its part of a batch, or
+        several processes would have cells that lack modalities.
 
     References
     ----------
@@ -92,9 +101,13 @@ def train(
         msg = "similarity='inner' with norm_fraction above 0 needs a norm set; pass norm_inputs, or norm_fraction=0"
         raise ValueError(msg)
     device = next(iter(inputs.values())).device
-    n_cells = len(next(iter(inputs.values())))
+    names = list(inputs)
+    n_cells = len(next(iter(inputs.values()))) if rows is None else len(rows)
     n_processes, gather = 1, None
     if process_group is not None:
+        if rows is not None:
+            msg = "several processes can only train on cells that have all the modalities; leave out rows"
+            raise ValueError(msg)
         n_processes, gather = process_group.size(), partial(gather_rows, group=process_group)
         n_cells = fewest(n_cells, process_group, device)
         if norm_inputs is not None:
@@ -107,42 +120,56 @@ def train(
             "processes leave a process without cells; use fewer processes"
         )
         raise ValueError(msg)
-    n_batches = n_cells // batch_size
+    present = torch.ones(len(next(iter(inputs.values()))), len(names), dtype=torch.bool, device=device)
+    # the minibatches of several processes make one, so they cannot each be of another group
+    minibatches = Minibatches(
+        present if rows is None else rows >= 0, batch_size, groups if process_group is None else None
+    )
+    n_batches = min(len(minibatches), n_cells // batch_size) if rows is None else len(minibatches)
     n_epochs = recipe.n_epochs(n_cells * n_processes)
     optimizer = Optimizer(model, recipe, n_batches * n_epochs)
 
-    def loss_of(cells: Tensor | slice, generator: Generator | None) -> Tensor:
-        minibatch = {name: x[cells] for name, x in inputs.items()}
+    def loss_of(modalities: Sequence[int], cells: Tensor, generator: Generator | None) -> Tensor:
+        minibatch = {
+            names[number]: inputs[names[number]][cells if rows is None else rows[cells, number]]
+            for number in modalities
+        }
         minibatch_groups = None if groups is None else groups[cells]
         return model.loss(
             minibatch, groups=minibatch_groups, norm_inputs=norm_inputs, generator=generator, gather=gather
         )
 
-    def gradients_of(cells: Tensor) -> Tensor:
+    def gradients_of(modalities: Sequence[int], cells: Tensor) -> Tensor:
         optimizer.clear()
-        loss = loss_of(cells, generator)
+        loss = loss_of(modalities, cells, generator)
         loss.backward()
         return loss.detach()
 
-    compute = gradients_of
+    graphs: dict[tuple[int, ...], _Graph] = {}
+    use_graphs = recipe.cuda_graph and device.type == "cuda" and process_group is None
     for index in range(n_epochs):
         model.train()
-        draw = partial(torch.randperm, generator=generator) if recipe.shuffle else torch.arange
-        order = draw(len(next(iter(inputs.values()))), device=device)
         total = torch.zeros((), device=device)
         with _tf32(recipe.precision == "tf32"):
-            for batch in range(n_batches):
-                cells = order[batch * batch_size : (batch + 1) * batch_size]
-                if recipe.cuda_graph and device.type == "cuda" and process_group is None and compute is gradients_of:
-                    compute = _Graph(gradients_of, cells, generator)
-                total += compute(cells)  # stays on the device: no synchronisation within an epoch
+            for modalities, cells in minibatches.draw(generator if recipe.shuffle else None)[:n_batches]:
+                compute = partial(gradients_of, modalities)
+                shape = (*modalities, len(cells))
+                if use_graphs and shape not in graphs:
+                    graphs[shape] = _Graph(compute, cells, generator)
+                # stays on the device: no synchronisation within an epoch
+                total += graphs[shape](cells) if use_graphs else compute(cells)
                 if process_group is not None:
                     average_gradients(optimizer.parameters, process_group)
                 optimizer.step()
-        epoch = Epoch(index, (total / n_batches).item(), model.temperature().item())
+        epoch = Epoch(
+            index,
+            (total / n_batches).item(),
+            model.temperature().item(),
+            tuple(model.temperatures().tolist()),
+        )
         model.eval()
         with torch.no_grad():  # the last step may have been the one that diverged
-            last = loss_of(cells, None).item()
+            last = loss_of(modalities, cells, None).item()
         _check_finite(epoch, last, model, inputs)
         yield epoch
 

@@ -7,5 +7,15 @@ from clipdim.datasets._linear import linear
 from clipdim.datasets._nonlinear import nonlinear
 from clipdim.datasets._pbmc10k import pbmc10k
 from clipdim.datasets._simulate_citeseq import simulate_citeseq
+from clipdim.datasets._simulate_modalities import simulate_modalities
 
-__all__ = ["DownloadError", "bmcite", "image_text", "linear", "nonlinear", "pbmc10k", "simulate_citeseq"]
+__all__ = [
+    "DownloadError",
+    "bmcite",
+    "image_text",
+    "linear",
+    "nonlinear",
+    "pbmc10k",
+    "simulate_citeseq",
+    "simulate_modalities",
+]

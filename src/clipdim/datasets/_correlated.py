@@ -28,8 +28,8 @@ def correlated(
     x = rng.standard_normal((n_cells, d_x), dtype=np.float32)
     x[:, :n_shared] = link(y[:, :n_shared])
     cells = pd.Index([f"cell_{i}" for i in range(n_cells)])
-    mdata = assemble({"x": modality("x", x, cells), "y": modality("y", y, cells)}, pd.DataFrame(index=cells))
-    mdata.obsm["shared"] = y[:, :n_shared].copy()
+    modalities = {"x": modality("x", x, cells), "y": modality("y", y, cells)}
+    mdata = assemble(modalities, pd.DataFrame(index=cells), {"shared": y[:, :n_shared]})
     mdata.uns["truth"] = {"n_shared": n_shared}
     return mdata
 

@@ -57,6 +57,8 @@ def simulate_citeseq(
     n_cell_types: int = 6,
     n_batches: int = 1,
     batch_effect: float = 0.3,
+    missing_rna: float = 0.0,
+    missing_protein: float = 0.0,
     random_state: int = 0,
 ) -> MuData:
     """
@@ -85,6 +87,9 @@ def simulate_citeseq(
         Number of batches; the cells are assigned to them at random.
     batch_effect
         Standard deviation, over the features, of the shift of the log rates in each batch but the first.
+    missing_rna, missing_protein
+        Shares of the cells that lack a modality, drawn at random whatever their type and batch. No cell lacks both, so
+        they add up to 1 at most. What the cells do have is what they have without anything missing.
     random_state
         Seed. Global random state is not touched. With the same seed and numbers of dimensions, the parameters of the
         features and cell types do not depend on ``n_cells``, but the cells do. To have a reference and a query,
@@ -92,29 +97,29 @@ def simulate_citeseq(
 
     Returns
     -------
-    MuData with the same order of cells in both modalities:
+    MuData with the same order of cells in both modalities, cells without RNA coming last in the MuData:
 
     ``mdata["rna"].X``
-        raw counts, CSR float32 (``n_cells`` x ``n_genes``)
+        raw counts, CSR float32 (cells with RNA x ``n_genes``)
     ``mdata["prot"].X``
-        raw counts, dense float32 (``n_cells`` x ``n_proteins``)
+        raw counts, dense float32 (cells with protein x ``n_proteins``)
     ``mdata.obs["cell_type"]``, ``mdata.obs["batch"]``
         categorical
     ``mdata.obsm["shared_latent"]``
         float32 (``n_cells`` x ``n_shared``), of variance 1 in expectation
     ``mdata["rna"].obsm["private_latent"]``, ``mdata["prot"].obsm["private_latent"]``
-        float32 (``n_cells`` x private dimensions); absent without such
+        float32 (cells of the modality x private dimensions); absent without such
     ``mdata[modality].varm["loadings"]``
         change of the log rates by one unit of each latent, shared ones first, float32 (features x latents)
     ``mdata.uns["truth"]``
         dict with the arguments that say what is true: ``n_shared``, ``n_private_rna``, ``n_private_protein``,
-        ``n_cell_types``, ``n_batches``, ``batch_effect``, ``random_state``
+        ``n_cell_types``, ``n_batches``, ``batch_effect``, ``missing_rna``, ``missing_protein``, ``random_state``
 
     Raises
     ------
     ValueError
-        If a number is not an integer or too small, there are too few features for the dimensions, or ``batch_effect``
-        is negative or not finite.
+        If a number is not an integer or too small, there are too few features for the dimensions, ``batch_effect`` is
+        negative or not finite, or so many cells lack a modality that one has no cells or a cell would lack both.
 
     Examples
     --------
@@ -132,6 +137,8 @@ def simulate_citeseq(
         "n_cell_types": integer(n_cell_types, "n_cell_types"),
         "n_batches": integer(n_batches, "n_batches"),
         "batch_effect": float(batch_effect),
+        "missing_rna": float(missing_rna),
+        "missing_protein": float(missing_protein),
         "random_state": integer(random_state, "random_state", at_least=0),
     }
     n_cells = integer(n_cells, "n_cells")
@@ -141,7 +148,7 @@ def simulate_citeseq(
         msg = f"batch_effect={batch_effect!r} is given; it must be a number of at least 0"
         raise ValueError(msg)
 
-    of_types, of_cells, of_rna, of_protein = np.random.default_rng(random_state).spawn(4)
+    of_types, of_cells, of_rna, of_protein, of_missing = np.random.default_rng(random_state).spawn(5)
     centres = of_types.normal(scale=SEPARATION, size=(n_cell_types, n_shared))
     shares = np.arange(1, n_cell_types + 1) ** -0.5
     shares /= shares.sum()
@@ -151,18 +158,44 @@ def simulate_citeseq(
     shared = (centres[types] + of_cells.normal(size=(n_cells, n_shared))) / np.sqrt(1 + shares @ centres**2)
 
     cells = _Cells(shared, batches, n_batches, batch_effect)
-    rna = _measure(cells, RNA, n_features=n_genes, n_private=n_private_rna, rng=of_rna)
-    protein = _measure(cells, PROTEIN, n_features=n_proteins, n_private=n_private_protein, rng=of_protein)
+    has_rna, has_protein = _present(n_cells, missing_rna, missing_protein, of_missing)
+    rna = _measure(cells, RNA, n_features=n_genes, n_private=n_private_rna, has=has_rna, rng=of_rna)
+    protein = _measure(
+        cells, PROTEIN, n_features=n_proteins, n_private=n_private_protein, has=has_protein, rng=of_protein
+    )
     protein.X = protein.X.toarray()
-    obs = pd.DataFrame({"cell_type": _names("type", types), "batch": _names("batch", batches)}, index=rna.obs_names)
-    mdata = assemble({"rna": rna, "prot": protein}, obs)
-    mdata.obsm["shared_latent"] = shared.astype(np.float32)
+    obs = pd.DataFrame(
+        {"cell_type": _names("type", types), "batch": _names("batch", batches)}, index=_cell_names(n_cells)
+    )
+    mdata = assemble({"rna": rna, "prot": protein}, obs, {"shared_latent": shared.astype(np.float32)})
     mdata.uns["truth"] = truth
     return mdata
 
 
-def _measure(cells: _Cells, assay: _Assay, *, n_features: int, n_private: int, rng: np.random.Generator) -> AnnData:
-    """One modality of the cells."""
+def _present(
+    n_cells: int, missing_rna: float, missing_protein: float, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    """Which cells have RNA and which have protein, (``n_cells``,) bool."""
+    if not (missing_rna >= 0 and missing_protein >= 0 and missing_rna + missing_protein <= 1):
+        msg = (
+            f"missing_rna={missing_rna!r} and missing_protein={missing_protein!r} are given; they must be at least 0 "
+            "and add up to 1 at most, because no cell lacks both"
+        )
+        raise ValueError(msg)
+    order = rng.permutation(n_cells)
+    lacks_rna = order < round(n_cells * missing_rna)
+    lacks_protein = (order < round(n_cells * (missing_rna + missing_protein))) & ~lacks_rna
+    for name, lacks in (("missing_rna", lacks_rna), ("missing_protein", lacks_protein)):
+        if lacks.all():
+            msg = f"all n_cells={n_cells} cells would lack a modality; give a smaller {name} or more cells"
+            raise ValueError(msg)
+    return ~lacks_rna, ~lacks_protein
+
+
+def _measure(
+    cells: _Cells, assay: _Assay, *, n_features: int, n_private: int, has: np.ndarray, rng: np.random.Generator
+) -> AnnData:
+    """One modality of the cells that have it."""
     of_features, of_cells = rng.spawn(2)  # so that features do not depend on the number of cells
     n_cells, n_latents = len(cells.shared), cells.shared.shape[1] + n_private
     # columns of equal length that are orthogonal to each other: no latent is seen better than another
@@ -180,14 +213,14 @@ def _measure(cells: _Cells, assay: _Assay, *, n_features: int, n_private: int, r
         rows = slice(start, start + BLOCK)
         rates = np.exp(log_rates + shifts[cells.batches[rows]] + latents[rows] @ loadings.T) + background
         counts = negative_binomial(of_cells, depths[rows] * rates, assay.dispersion)
-        blocks.append(csr_matrix(counts.astype(np.float32)))
+        blocks.append(csr_matrix(counts[has[rows]].astype(np.float32)))
     adata = AnnData(
         vstack(blocks, format="csr"),
-        obs=pd.DataFrame(index=[f"cell_{i}" for i in range(1, n_cells + 1)]),
+        obs=pd.DataFrame(index=_cell_names(n_cells)[has]),
         var=pd.DataFrame(index=[f"{assay.feature}_{i}" for i in range(1, n_features + 1)]),
     )
     if n_private:
-        adata.obsm["private_latent"] = private.astype(np.float32)
+        adata.obsm["private_latent"] = private[has].astype(np.float32)
     adata.varm["loadings"] = loadings.astype(np.float32)
     return adata
 
@@ -205,6 +238,10 @@ def _enough(n_features: int, name: str, n_latents: int) -> int:
         )
         raise ValueError(msg)
     return int(n_features)
+
+
+def _cell_names(n_cells: int) -> pd.Index:
+    return pd.Index([f"cell_{i}" for i in range(1, n_cells + 1)])
 
 
 def _names(prefix: str, codes: np.ndarray) -> pd.Categorical:

@@ -153,7 +153,7 @@ def estimate(
     >>> found.low < found.estimate < found.high, found.pointwise.shape
     (True, (500,))
     """
-    values = _points(X)
+    values = require_points(X)
     if estimator not in _NAMES:
         msg = f"estimator={estimator!r} is not known; choose one of {', '.join(_NAMES)}"
         raise ValueError(msg)
@@ -162,10 +162,9 @@ def estimate(
         raise ValueError(msg)
     if estimator == "twonn":
         n_neighbors, aggregation = 2, "none"
-    for name, number, least in (("n_neighbors", n_neighbors, 2), ("n_anchors", n_anchors, 4)):
-        if number is not None and (not isinstance(number, int | np.integer) or number < least):
-            msg = f"{name}={number!r} must be an integer of at least {least}"
-            raise ValueError(msg)
+    require_integer("n_neighbors", n_neighbors, 2)
+    if n_anchors is not None:
+        require_integer("n_anchors", n_anchors, 4)
     rows, point = distinct_points(values)
     if len(rows) < max(4, n_neighbors + 1):
         msg = (
@@ -187,7 +186,15 @@ def estimate(
     return Estimate(found, low, high, pointwise[point], estimator, aggregation, n_neighbors, len(rows), neighbors.exact)
 
 
-def _points(X: ArrayLike) -> np.ndarray:
+def require_integer(name: str, number: object, least: int) -> None:
+    """Refuse what is not an integer, or too small."""
+    if not isinstance(number, int | np.integer) or number < least:
+        msg = f"{name}={number!r} must be an integer of at least {least}"
+        raise ValueError(msg)
+
+
+def require_points(X: ArrayLike) -> np.ndarray:
+    """Return points as floating numbers, (n, d), and refuse what has none."""
     values = np.asarray(X)
     if values.ndim != 2 or values.dtype.kind not in "biuf" or values.shape[1] == 0:
         msg = (
@@ -210,8 +217,12 @@ def _aggregate(local: np.ndarray, neighbors: Neighbors, aggregation: str) -> tup
     # the harmonic mean is linear in 1 / local, which is also closer to normal
     values = 1 / local if aggregation == "harmonic" else local
     centre = float(values.mean())
-    width = norm.ppf(_CONFIDENCE) * overlap_standard_error(values, neighbors)
-    if aggregation == "arithmetic":
+    return interval(centre, norm.ppf(_CONFIDENCE) * overlap_standard_error(values, neighbors), aggregation)
+
+
+def interval(centre: float, width: float, aggregation: str) -> tuple[float, float, float]:
+    """Return the estimate and the ends of its interval, from the mean on the scale of the aggregation."""
+    if aggregation != "harmonic":
         return centre, centre - width, centre + width
     with np.errstate(divide="ignore"):
         low, found, high = 1 / np.array([centre + width, centre, max(centre - width, 0.0)])

@@ -1,6 +1,29 @@
-"""Measures of embeddings, on plain arrays."""
+"""Measures of embeddings, and labels of cells by their neighbours, on plain arrays."""
 
+from clipdim.evaluation.calibration import Calibration, Reliability, calibrate, reliability
 from clipdim.evaluation.classification import ClassScores, class_scores, knn_labels, label_match
+from clipdim.evaluation.imputation import Imputed, Imputer, Source
 from clipdim.evaluation.matching import MatchScores, match_scores, ranks
+from clipdim.evaluation.ridge import FourierRidge
+from clipdim.evaluation.transfer import Votes, votes, votes_among
 
-__all__ = ["ClassScores", "MatchScores", "class_scores", "knn_labels", "label_match", "match_scores", "ranks"]
+__all__ = [
+    "Calibration",
+    "ClassScores",
+    "FourierRidge",
+    "Imputed",
+    "Imputer",
+    "MatchScores",
+    "Reliability",
+    "Source",
+    "Votes",
+    "calibrate",
+    "class_scores",
+    "knn_labels",
+    "label_match",
+    "match_scores",
+    "ranks",
+    "reliability",
+    "votes",
+    "votes_among",
+]

@@ -5,6 +5,7 @@ from clipdim.pl._confusion import confusion
 from clipdim.pl._history import history
 from clipdim.pl._intrinsic_dimension import intrinsic_dimension
 from clipdim.pl._norms import norms
+from clipdim.pl._reliability import reliability
 from clipdim.pl._similarity import similarity
 from clipdim.pl._snapshots import snapshots
 from clipdim.pl._sweep import sweep
@@ -16,6 +17,7 @@ __all__ = [
     "history",
     "intrinsic_dimension",
     "norms",
+    "reliability",
     "similarity",
     "snapshots",
     "sweep",

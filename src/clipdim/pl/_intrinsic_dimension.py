@@ -1,34 +1,54 @@
-import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.ticker import MaxNLocator
 from mudata import MuData
 
 from clipdim import _keys
 from clipdim._mudata import read_fit
-from clipdim.pl._style import FAINT, curve, epoch_axis, finish, legend_above, modality_colors, single_axes, styled
-
-_ESTIMATORS = {"mle": "MLE", "twonn": "TwoNN", "lpca": "local PCA"}
+from clipdim.pl._dimension_by_group import draw_by_group
+from clipdim.pl._dimension_on_basis import draw_on_basis
+from clipdim.pl._dimension_training import draw_training
+from clipdim.pl._style import styled
 
 
 @styled
-def intrinsic_dimension(mdata: MuData, *, key: str = _keys.KEY, ax: Axes | None = None) -> Axes:
+def intrinsic_dimension(
+    mdata: MuData,
+    *,
+    groupby: str | None = None,
+    basis: str | None = None,
+    key: str | None = None,
+    ax: Axes | None = None,
+) -> Axes:
     """
-    Draw the intrinsic dimension of each modality's embedding along training, and the final estimates.
+    Draw the intrinsic dimension of each modality's embedding: along training, by group, or around each cell on a map.
 
-    The final estimates, of each modality and of the joint embedding, stand to the right of the last epoch with
-    their intervals. The curves are of at most 5,000 cells and usually 1,000, around 200 of them, so they are rougher.
-    The dashed line marks ``out_dim``; where that is far above the estimates it lies outside, and is only named.
-    The theory has the intrinsic dimension settle at the number of shared dimensions, whatever ``out_dim`` is
-    (Gui, Ma and Ma, NeurIPS 2025, section 3.2).
+    **Along training**, by default. The final estimates, of each modality and of the joint embedding, stand to the
+    right of the last epoch with their intervals. The curves are of at most 5,000 cells and usually 1,000, around 200 of
+    them, so they are rougher. The dashed line marks ``out_dim``; where that is far above the estimates it lies outside,
+    and is only named. The theory has the intrinsic dimension settle at the number of shared dimensions, whatever
+    ``out_dim`` is (Gui, Ma and Ma, NeurIPS 2025, section 3.2).
+
+    **By group**, with ``groupby``. Groups are in order of the joint dimension, with 95 % intervals and the number of
+    their cells. The more cells, the higher the estimate: compare groups that were measured with ``n_per_group``.
+
+    **On a map**, with ``basis``. The value around one cell errs by a quarter, so each cell has the colour of the
+    harmonic mean over the 50 measured cells that are nearest on the map. Cells that were not measured are grey. Where
+    cells are many, neighbours are closer and values higher; measured by group with ``n_per_group``, cells have values
+    from equally many. ``muon.pl.embedding(mdata, "X_umap", color="intrinsic_dimension")`` draws them without the mean.
 
     Parameters
     ----------
     mdata
-        Fitted by :func:`clipdim.tl.fit`; not changed.
+        Fitted by :func:`clipdim.tl.fit`, and with ``groupby`` or ``basis`` measured by
+        :func:`clipdim.tl.intrinsic_dimension`; not changed.
+    groupby
+        The column that groups were measured by.
+    basis
+        Name of an embedding in ``mdata.obsm``, as ``"X_umap"``; its first two columns are drawn.
     key
-        The ``key_added`` of the fit: ``mdata.uns[key]`` is read.
+        The ``key_added`` of the fit, by default ``"clipdim"``; with ``groupby`` or ``basis`` that of
+        :func:`clipdim.tl.intrinsic_dimension`, by default ``"intrinsic_dimension"``.
     ax
-        Axes to draw on; by default those of a new figure.
+        Axes to draw on; by default those of a new figure, taller the more groups there are.
 
     Returns
     -------
@@ -37,9 +57,12 @@ def intrinsic_dimension(mdata: MuData, *, key: str = _keys.KEY, ax: Axes | None 
     Raises
     ------
     KeyError
-        If there is no fit under ``key``.
+        If there is no fit, or no dimensions by this column or around cells, under ``key``; if the column or the
+        embedding is missing.
     TypeError
-        If ``ax`` is not an Axes.
+        If ``mdata`` is not a MuData, or ``ax`` not an Axes.
+    ValueError
+        If both ``groupby`` and ``basis`` are given, the embedding has one column, or no measured cell is on it.
 
     Examples
     --------
@@ -50,63 +73,17 @@ def intrinsic_dimension(mdata: MuData, *, key: str = _keys.KEY, ax: Axes | None 
     >>> ax = clipdim.pl.intrinsic_dimension(mdata)
     >>> ax.get_xlabel()
     'epoch'
+    >>> by_type = {"groupby": "cell_type", "n_per_group": 25, "cells": "all"}
+    >>> table = clipdim.tl.intrinsic_dimension(mdata, **by_type, key_added="intrinsic_dimension")
+    >>> ax = clipdim.pl.intrinsic_dimension(mdata, groupby="cell_type")
+    >>> ax.get_xlabel()
+    'intrinsic dimension (MLE)'
     """
-    fit = read_fit(mdata, key)
-    table, final = fit["history"], fit["intrinsic_dimension"]
-    modalities = [str(name) for name in fit["params"]["modalities"]]
-    colors = modality_colors(modalities)
-    ax = single_axes(ax, (6.0, 3.8))
-    last, step = float(table.index[-1]), 0.045 * max(len(table) - 1, 1)
-    top = 0.0
-    for name in modalities:
-        column = f"intrinsic_dimension_{name}"
-        if column in table:
-            curve(ax, table[column], color=colors[name])
-            top = np.nanmax([top, table[column].max()])
-    shown = [name for name in (*modalities, "joint") if name in final]
-    for place, name in enumerate(shown):
-        record = final[name]
-        estimate, low, high = (float(record[field]) for field in ("estimate", "low", "high"))
-        ax.errorbar(
-            last + step * (place + 1.5),
-            estimate,
-            yerr=[[max(estimate - low, 0)], [max(high - estimate, 0)]],
-            color=colors[name],
-            fmt="o",
-            markersize=5,
-            elinewidth=1.8,
-            capsize=3,
-            label=f"{name} (too few cells)" if np.isnan(estimate) else f"{name} {estimate:.1f} ({low:.1f}–{high:.1f})",
-        )
-        top = np.nanmax([top, estimate, high])
-    right = last + step * (len(shown) + 1.5)
-    ax.axvspan(last + step / 2, right, color="0.95", linewidth=0, zorder=0)
-    ax.text((last + step / 2 + right) / 2, 0.02, "final", transform=ax.get_xaxis_transform(), ha="center", color=FAINT)
-    ax.set_xlim(right=right)
-    _mark_out_dim(ax, int(fit["params"]["out_dim"]), float(top))
-
-    epoch_axis(ax)
-    ax.set_xticks([tick for tick in MaxNLocator(integer=True, nbins=6).tick_values(0, last) if 0 <= tick <= last])
-    ax.yaxis.set_major_locator(MaxNLocator(integer=True))
-    record = final[shown[0]]
-    ax.set_ylabel(f"intrinsic dimension ({_ESTIMATORS.get(record['estimator'], record['estimator'])})")
-    cells = "training" if record["cells"] == _keys.TRAIN else record["cells"]
-    legend_above(ax, title=f"{int(record['n_cells']):,} {cells} cells, {int(record['n_neighbors'])} neighbours")
-    finish(ax)
-    return ax
-
-
-def _mark_out_dim(ax: Axes, out_dim: int, top: float) -> None:
-    near = top == 0 or out_dim <= 1.5 * top  # 0: nothing could be estimated
-    ax.axhline(out_dim, color=FAINT, linewidth=1, linestyle=(0, (4, 3)))
-    ax.set_ylim(0, 1.1 * max(out_dim, top) if near else 1.15 * top)
-    ax.annotate(
-        f"out_dim\n= {out_dim}" if near else f"out_dim\n= {out_dim} ↑",
-        (1, out_dim if near else 1.15 * top),
-        xycoords=("axes fraction", "data"),
-        xytext=(4, 0),
-        textcoords="offset points",
-        va="center" if near else "top",
-        color=FAINT,
-        fontsize=9,
-    )
+    if groupby is not None and basis is not None:
+        msg = f"groupby={groupby!r} and basis={basis!r} are two figures; pass one of them"
+        raise ValueError(msg)
+    if groupby is not None:
+        return draw_by_group(mdata, groupby, key, ax)
+    if basis is not None:
+        return draw_on_basis(mdata, basis, key, ax)
+    return draw_training(read_fit(mdata, _keys.KEY if key is None else key), ax)

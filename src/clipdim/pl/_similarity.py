@@ -72,10 +72,11 @@ def similarity(
     for first, second in combinations(embeddings.modalities, 2):
         u, v = embeddings.by_modality[first][chosen], embeddings.by_modality[second][chosen]
         both = np.isfinite(u).all(axis=1) & np.isfinite(v).all(axis=1)
-        if both.sum() < 2:
-            msg = f"{both.sum()} of the {which} have both {first!r} and {second!r}, need at least 2; try cells='all'"
-            raise ValueError(msg)
-        values.append((f"{first} and {second}", *_similarities(u[both], v[both])))
+        if both.sum() > 1:
+            values.append((f"{first} and {second}", *_similarities(u[both], v[both])))
+    if not values:
+        msg = f"of the {which} less than 2 have two of the modalities {embeddings.modalities}; try cells='all'"
+        raise ValueError(msg)
 
     axes = panel_axes(ax, len(values), (5.0, 3.4) if len(values) == 1 else (4.0, 3.2))
     edges = np.histogram_bin_edges(np.concatenate([sample for _, *both in values for sample in both]), bins=bins)

@@ -10,7 +10,7 @@ from mudata import MuData
 from scipy.sparse import issparse
 
 from clipdim import _keys
-from clipdim._mudata import require_mudata
+from clipdim._mudata import match_features, require_mudata
 from clipdim.pp._modality import (
     Prepared,
     batch_labels,
@@ -59,8 +59,8 @@ def protein(
         A MuData preprocessed by this function, whose means, scaling and loadings are used instead of learning them
         anew. If it was preprocessed with a ``batch_key``, that column (or ``batch_key``, where it has another name
         here) says which of its batches each cell belongs to; cells of other batches, and all cells when there is no
-        such column, are centred by the means of their own batch. Proteins are matched by name; all that the reference
-        uses must be there.
+        such column, are centred by the means of their own batch. Proteins are matched by name; one that is missing
+        counts as the reference's mean.
     random_state
         Seed of the principal components' start vector. Global random state is not touched.
     copy
@@ -89,8 +89,9 @@ def protein(
         If ``mdata`` or ``reference`` is not a MuData, or the counts are not numbers in memory.
     ValueError
         If the values are not raw counts (negative, not integers, log-normalised, NaN, all zero), no modality or more
-        than one has a usual name, feature names are not unique, no protein varies, a batch is missing, proteins of the
-        reference are missing, ``batch_key`` is given for a reference that has none, or ``mdata`` is a view.
+        than one has a usual name, feature names are not unique, no protein varies, a batch is missing, more than
+        20 % of the reference's proteins are missing, ``batch_key`` is given for a reference that has none, or ``mdata``
+        is a view.
     KeyError
         If the modality or the column ``batch_key`` does not exist.
         Whenever an error is raised nothing was changed.
@@ -149,14 +150,7 @@ def project_protein(mdata: MuData, modality: str, *, reference: MuData, batch_ke
     projection = Projection.from_uns(record)
     proteins = mdata[modality].var_names
     counts = _dense_counts(mdata[modality], modality)
-    missing = projection.features[~projection.present(proteins)]
-    if len(missing):
-        msg = (
-            f"{len(missing)} of the {len(projection.features)} proteins that the reference uses are missing from "
-            f"modality {modality!r}: {missing[:5].tolist()} ...; it has {proteins[:5].tolist()} ...; rename them as in "
-            "the reference, or preprocess the reference with only the shared proteins"
-        )
-        raise ValueError(msg)
+    match_features(pd.Index(projection.features), proteins, modality)
     stored = pd.DataFrame(record["denominators"], index=record["batches"], columns=record["proteins"])
     batches = _batches_as_in(record["batch_key"], mdata, modality, batch_key)
     _warn_of_small(batches, known=stored.index, modality=modality)

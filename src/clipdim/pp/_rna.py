@@ -1,6 +1,5 @@
 """RNA: raw counts to principal components of the highly variable genes."""
 
-import warnings
 from typing import Any
 
 import numpy as np
@@ -11,7 +10,7 @@ from scipy.sparse import csr_matrix, issparse
 from sklearn.utils.sparsefuncs import inplace_row_scale
 
 from clipdim import _keys
-from clipdim._mudata import require_mudata
+from clipdim._mudata import match_features, require_mudata
 from clipdim.pp._modality import (
     Prepared,
     batch_labels,
@@ -23,7 +22,6 @@ from clipdim.pp._modality import (
 )
 from clipdim.pp._projection import Projection, learn
 
-MAX_MISSING = 0.2
 WITHOUT_COUNTS = (
     ". Without RNA counts (datasets.bmcite() has only a latent of its RNA) run only clipdim.pp.protein(mdata): "
     "clipdim.tl.fit takes such an X as it is"
@@ -157,7 +155,7 @@ def project_rna(mdata: MuData, modality: str, *, reference: MuData) -> Prepared:
     projection = Projection.from_uns(record)
     adata = mdata[modality]
     counts = raw_counts(adata, modality, otherwise=WITHOUT_COUNTS)
-    _check_genes(projection, adata.var_names, modality)
+    match_features(pd.Index(projection.features), adata.var_names, modality)
     shared = adata.var_names.isin(record["genes"])
     # genes that the reference does not have must not take part of a cell's total
     totals = _totals(counts if shared.all() else counts[:, np.flatnonzero(shared)])
@@ -216,20 +214,3 @@ def _highly_variable(X: Any, n_top_genes: int, batches: np.ndarray | None, batch
         cells.obs["batch"] = pd.Categorical(batches)
     sc.pp.highly_variable_genes(cells, n_top_genes=n_top_genes, batch_key=None if batches is None else "batch")
     return np.flatnonzero(cells.var["highly_variable"])
-
-
-def _check_genes(projection: Projection, genes: pd.Index, modality: str) -> None:
-    missing = projection.features[~projection.present(genes)]
-    share = len(missing) / len(projection.features)
-    what = (
-        f"{len(missing)} of the {len(projection.features)} genes that the reference uses are missing from modality "
-        f"{modality!r}: {missing[:5].tolist()} ..."
-    )
-    if share > MAX_MISSING:
-        msg = (
-            f"{what}; at most {MAX_MISSING:.0%} may be. The names here are {genes[:3].tolist()} ...: are they of the "
-            "same kind (symbols or Ensembl identifiers)? Otherwise preprocess the reference with only the shared genes"
-        )
-        raise ValueError(msg)
-    if len(missing):
-        warnings.warn(f"{what}; they count as the reference's mean", UserWarning, stacklevel=4)

@@ -4,9 +4,22 @@ from clipdim.tl._classify import classify
 from clipdim.tl._diagnose import diagnose
 from clipdim.tl._embed import embed
 from clipdim.tl._fit import fit
+from clipdim.tl._impute import impute
 from clipdim.tl._intrinsic_dimension import intrinsic_dimension
 from clipdim.tl._match import match
 from clipdim.tl._reduce import reduce
 from clipdim.tl._sweep import sweep
+from clipdim.tl._transfer_labels import transfer_labels
 
-__all__ = ["classify", "diagnose", "embed", "fit", "intrinsic_dimension", "match", "reduce", "sweep"]
+__all__ = [
+    "classify",
+    "diagnose",
+    "embed",
+    "fit",
+    "impute",
+    "intrinsic_dimension",
+    "match",
+    "reduce",
+    "sweep",
+    "transfer_labels",
+]

@@ -18,11 +18,6 @@ SEPARATION = 0.0
 MISPLACED = 0.02
 # converged runs end at .2, unfinished ones at .4
 NORM_SPREAD = 0.3
-# fewer negatives than this make a loss that is soon solved
-NEGATIVES_OF_A_BATCH = 8.0
-# how much better than chance neighbours name the batch, on a scale to 1
-BATCH_SKILL = 0.5
-
 OK, NOTE, WARNING = "ok", "note", "warning"
 
 
@@ -53,9 +48,12 @@ class Run:
     loss_gap: float
     """Loss of held-out cells less that of as many training cells, both without noise; NaN where none were held out."""
     norm_spread: float
-    batches: dict[str, float]
-    """Cells of each batch in a mean minibatch; empty without a batch key."""
+    batches: dict[str, int]
+    """Cells of each batch in a minibatch of its own; empty without a batch key."""
     batch_skill: float
+    """How much better than chance neighbours name the batch, from 0 to 1."""
+    counts: dict[str, pd.DataFrame]
+    """Cells by category and batch, for each column of ``.obs`` that has categories; empty without a batch key."""
 
     @property
     def cells(self) -> str:
@@ -169,30 +167,3 @@ def norms(run: Run) -> Finding | None:
         bad=f"Norms {what} and do not gather as in theory; train longer, or use similarity='cosine'.",
     )
     return finding if run.inner() else None
-
-
-def batch_size(run: Run) -> Finding | None:
-    """Each batch has enough cells in a minibatch to be negatives of each other."""
-    if not run.batches:
-        return None
-    name, value = min(run.batches.items(), key=lambda item: item[1])
-    what = f"A minibatch holds {value:.1f} cells of {name!r}, the smallest batch"
-    return judge(
-        *("batch_size", value, NEGATIVES_OF_A_BATCH, value >= NEGATIVES_OF_A_BATCH),
-        good=f"{what}: enough negatives.",
-        bad=f"{what}: too few negatives, so little is learned from these cells. Raise batch_size, or join batches.",
-    )
-
-
-def batch_mixing(run: Run) -> Finding | None:
-    """Whether the embedding gives the batch away."""
-    if not run.batches or np.isnan(run.batch_skill):
-        return None
-    value = run.batch_skill
-    scale = f"{value:.2f} on a scale from 0, chance, to 1"
-    return judge(
-        *("batch_mixing", value, BATCH_SKILL, value <= BATCH_SKILL),
-        good=f"Neighbours name a cell's batch with skill {scale}.",
-        bad=f"Neighbours still name a cell's batch, with skill {scale}: nothing is gained by keeping it, but it is in "
-        "the inputs. Pass the same batch_key to clipdim.pp.citeseq, or integrate the representations.",
-    )

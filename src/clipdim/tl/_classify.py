@@ -29,8 +29,8 @@ def classify(
 
     Two methods. `"joint k-NN"`: the most frequent label among the nearest training cells in the joint embedding; a
     training cell is predicted from the other training cells only. `"{a} to {b}"`, for both directions of each pair of
-    modalities: the label of the most similar cell of the same split in the other modality. Cells that lack a
-    modality, and those of a norm set, are left out. A class with one cell is no error: held-out
+    modalities: the label of the most similar cell of the same split in the other modality, of the cells that have
+    both. Cells with one modality, and those of a norm set, are left out. A class with one cell is no error: held-out
     cells of a class that no training cell has count as wrong. Of many cells a random subset is predicted, always from
     all, so that time and memory grow with the number of cells and not with its square.
 
@@ -92,7 +92,7 @@ def classify(
     """
     embeddings = paired_embeddings(require_mudata(mdata), key)
     labels = _class_labels(obs_column(mdata, label_key), label_key)
-    used = embeddings.observed & embeddings.split.isin([_keys.TRAIN, _keys.HELD_OUT]).to_numpy()
+    used = embeddings.of_split(_keys.TRAIN) | embeddings.of_split(_keys.HELD_OUT)
     labelled = labels.notna().to_numpy()
     if n_missing := int((used & ~labelled).sum()):
         msg = f"{n_missing} of {int(used.sum())} cells have no {label_key!r} and are left out"
@@ -105,13 +105,19 @@ def classify(
         msg = "no labelled cell was held out, so only training cells are measured; fit with holdout=0.1"
         warnings.warn(msg, UserWarning, stacklevel=2)
     train = used & ~held_out
-    truth = labels.to_numpy(dtype=object)
+    truth = labels.fillna("").to_numpy().astype(str)
     predictions = {}
     for split, cells in ((_keys.HELD_OUT, held_out), (_keys.TRAIN, train)):
-        if cells.any():
-            rows = draw_rows(int(cells.sum()), n_queries, random_state=random_state)
-            for method, predicted in _predict(embeddings, truth, train, cells, rows, n_neighbors).items():
-                predictions[split, method] = truth[cells][rows].astype(str), predicted
+        if not cells.any():
+            continue
+        predictions[split, _JOINT] = _vote(embeddings, truth, train, cells, n_neighbors, n_queries, random_state)
+        for source, target in permutations(embeddings.modalities, 2):
+            both = cells & embeddings.having(source, target)
+            if both.any():
+                rows = draw_rows(int(both.sum()), n_queries, random_state=random_state)
+                u, v = (embeddings.by_modality[name][both] for name in (source, target))
+                predicted = label_match(u, v, truth[both], rows=rows)
+                predictions[split, f"{source} to {target}"] = truth[both][rows], predicted
     table = _table(label_key, predictions)
     confusion = _confusion(label_key, predictions)
     fit = read_fit(mdata, key)
@@ -136,23 +142,20 @@ def _class_labels(column: pd.Series, label_key: str) -> pd.Series:
     return column.astype(object).map(str).mask(missing)
 
 
-def _predict(
+def _vote(
     embeddings: Embeddings,
     truth: np.ndarray,
     train: np.ndarray,
     cells: np.ndarray,
-    rows: np.ndarray,
     n_neighbors: int,
-) -> dict[str, np.ndarray]:
+    n_queries: int | None,
+    random_state: int,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Labels of the cells, or of some drawn of them, and what their neighbours among the training cells say."""
+    rows = draw_rows(int(cells.sum()), n_queries, random_state=random_state)
     query = None if np.array_equal(train, cells) else embeddings.joint[cells]
-    labels = truth[train].astype(str)
-    predicted = {_JOINT: knn_labels(embeddings.joint[train], labels, query, n_neighbors=n_neighbors, rows=rows)}
-    labels = truth[cells].astype(str)
-    for source, target in permutations(embeddings.modalities, 2):
-        predicted[f"{source} to {target}"] = label_match(
-            embeddings.by_modality[source][cells], embeddings.by_modality[target][cells], labels, rows=rows
-        )
-    return predicted
+    predicted = knn_labels(embeddings.joint[train], truth[train], query, n_neighbors=n_neighbors, rows=rows)
+    return truth[cells][rows], predicted
 
 
 def _table(label_key: str, predictions: dict[tuple[str, str], tuple[np.ndarray, np.ndarray]]) -> pd.DataFrame:

@@ -1,5 +1,6 @@
 """``tl.diagnose``: what the theory predicts of a fit, checked."""
 
+import warnings
 from collections.abc import Callable
 from dataclasses import asdict
 from itertools import combinations
@@ -10,10 +11,20 @@ import torch
 from mudata import MuData
 
 from clipdim import _keys
-from clipdim._mudata import Embeddings, obs_column, pair, paired_embeddings, read_fit, require_mudata, write_tables
+from clipdim._keys import pair_name
+from clipdim._mudata import (
+    Embeddings,
+    batch_codes,
+    batch_columns,
+    pair,
+    paired_embeddings,
+    read_fit,
+    require_mudata,
+    write_tables,
+)
 from clipdim.contrast import info_nce
 from clipdim.evaluation import class_scores, knn_labels, ranks
-from clipdim.tl import _checks, _checks_dimension
+from clipdim.tl import _checks, _checks_batches, _checks_dimension
 from clipdim.tl._checks import Finding, Pair, Run
 from clipdim.tl._monitor import MIN_CELLS, draw_pairs
 
@@ -32,11 +43,15 @@ CHECKS: tuple[Callable[[Run], Finding | None], ...] = (
     _checks_dimension.overfitting,
     _checks_dimension.held_out_loss,
     _checks.norms,
-    _checks.batch_size,
-    _checks.batch_mixing,
+    _checks_batches.batch_size,
+    _checks_batches.batch_mixing,
+    _checks_batches.batch_confounding,
+    _checks_batches.batch_categories,
 )
 MAX_CELLS = 2_000
 MAX_NEGATIVES = 200_000
+# more are names of cells or clones, not types or conditions
+MAX_CATEGORIES = 200
 
 
 def diagnose(mdata: MuData, *, key: str = _keys.KEY) -> pd.DataFrame:
@@ -78,6 +93,10 @@ def diagnose(mdata: MuData, *, key: str = _keys.KEY) -> pd.DataFrame:
     - ``batch_size``, with a ``batch_key``: cells of the smallest batch in a minibatch; fewer than 8.
     - ``batch_mixing``, with a ``batch_key``: how much better than chance 15 neighbours name the batch, from 0 to 1;
       above 0.5.
+    - ``batch_confounding``, with a ``batch_key``: columns of ``mdata.obs``, as a disease, of which every batch has one
+      value only; any.
+    - ``batch_categories``, with a ``batch_key``: categories of ``mdata.obs``, as cell types, with 95 % of their cells
+      in one batch; any.
 
     Writes the table to ``mdata.uns[key]["diagnose"]``.
 
@@ -115,8 +134,7 @@ def _measure(mdata: MuData, fit: _keys.Fit, embeddings: Embeddings, key: str) ->
     """Take all measures that the checks need."""
     splits = {}
     for name in (_keys.HELD_OUT, _keys.TRAIN):
-        cells = embeddings.observed & (embeddings.split == name).to_numpy(dtype=bool, na_value=False)
-        splits[name] = np.random.default_rng(0).permutation(np.flatnonzero(cells))
+        splits[name] = np.random.default_rng(0).permutation(np.flatnonzero(embeddings.of_split(name)))
     held_out = len(splits[_keys.HELD_OUT]) >= MIN_CELLS
     measured = splits[_keys.HELD_OUT if held_out else _keys.TRAIN][:MAX_CELLS]
     if len(measured) < 2:
@@ -124,47 +142,63 @@ def _measure(mdata: MuData, fit: _keys.Fit, embeddings: Embeddings, key: str) ->
             f"{len(measured)} cells of .obs[{_keys.split(key)!r}] have all modalities, at least 2 are needed; fit anew"
         )
         raise ValueError(msg)
-    params = fit["params"]
+    params, train = fit["params"], splits[_keys.TRAIN]
     batch_key = params.get("batch_key")
-    column = pd.Series("all", index=mdata.obs_names) if batch_key is None else obs_column(mdata, batch_key)
-    codes, names = pd.factorize(column.astype(str))
+    if batch_key is None:
+        codes, names = np.zeros(mdata.n_obs, dtype=np.int64), np.array(["all"])
+    else:
+        used = np.concatenate(list(splits.values()))
+        with warnings.catch_warnings():  # of what tl.fit has warned of
+            warnings.simplefilter("ignore", UserWarning)
+            codes, names = batch_codes(mdata, batch_key, used)
     if len(np.unique(codes[measured])) == len(measured):
         msg = f"no batch of {batch_key!r} has two of the cells measured; fit with a batch_key of larger batches"
         raise ValueError(msg)
     n_equal = min(*(len(cells) for cells in splits.values()), MAX_CELLS // 2)
     losses = {name: _loss(embeddings, cells[:n_equal], codes, fit) for name, cells in splits.items() if held_out}
-    batches, skill = {}, np.nan
+    batches, skill, tables = {}, np.nan, {}
     if batch_key is not None:
-        train = splits[_keys.TRAIN]
-        size = min(int(params["recipe"]["batch_size"]), len(train))
+        size = int(params["recipe"]["batch_size"])
         counts = np.bincount(codes[train], minlength=len(names))
-        batches = {str(names[code]): size * counts[code] / len(train) for code in np.unique(codes[train])}
+        batches = {str(names[code]): int(min(size, counts[code])) for code in np.unique(codes[train])}
+        tables = _categories(mdata, np.concatenate(list(splits.values())), codes, batch_columns(batch_key))
         skill = _batch_skill(embeddings.joint, codes, train, measured if held_out else None)
-    rows = pair(mdata, embeddings.modalities)
+    rows = pair(mdata, embeddings.modalities)[measured]
     spreads = []
     for place, name in enumerate(embeddings.modalities):
-        norms = mdata[name].obs[_keys.norm(key)].to_numpy(dtype=np.float64)[rows[measured, place]]
-        spreads.append(float(norms.std() / norms.mean()))
+        own = rows[rows[:, place] >= 0, place]
+        norms = mdata[name].obs[_keys.norm(key)].to_numpy(dtype=np.float64)[own]
+        spreads.append(float(norms.std() / norms.mean()) if len(own) else np.nan)
+    pairs = []
+    for first, second in combinations(embeddings.modalities, 2):
+        cells = measured[embeddings.having(first, second)[measured]]
+        if len(np.unique(codes[cells])) < len(cells):
+            u, v = (embeddings.by_modality[name][cells] for name in (first, second))
+            pairs.append(_pair(pair_name(first, second), u, v, codes[cells]))
     return Run(
         params=params,
         history=fit["history"],
         dimensions=fit["intrinsic_dimension"],
         modalities=embeddings.modalities,
         held_out=held_out,
-        pairs=[
-            _pair(
-                f"{first} and {second}",
-                embeddings.by_modality[first][measured],
-                embeddings.by_modality[second][measured],
-                codes[measured],
-            )
-            for first, second in combinations(embeddings.modalities, 2)
-        ],
+        pairs=pairs,
         loss_gap=losses[_keys.HELD_OUT] - losses[_keys.TRAIN] if held_out else np.nan,
-        norm_spread=max(spreads),
+        norm_spread=float(np.nanmax(spreads)),
         batches=batches,
         batch_skill=skill,
+        counts=tables,
     )
+
+
+def _categories(mdata: MuData, cells: np.ndarray, codes: np.ndarray, batch_key: list[str]) -> dict[str, pd.DataFrame]:
+    """Cells by category and batch, for each column of ``.obs`` that has categories, but not those of a fit."""
+    tables = {}
+    for name in mdata.obs.columns.difference(batch_key, sort=False):
+        column = mdata.obs[name].iloc[cells]
+        classes = isinstance(column.dtype, pd.CategoricalDtype) or pd.api.types.is_string_dtype(column.dtype)
+        if classes and not str(name).endswith("_split") and 1 < column.nunique() <= MAX_CATEGORIES:
+            tables[str(name)] = pd.crosstab(column.astype(str).mask(column.isna()), codes[cells])
+    return tables
 
 
 def _pair(name: str, u: np.ndarray, v: np.ndarray, codes: np.ndarray) -> Pair:
@@ -187,10 +221,18 @@ def _pair(name: str, u: np.ndarray, v: np.ndarray, codes: np.ndarray) -> Pair:
 
 
 def _loss(embeddings: Embeddings, cells: np.ndarray, codes: np.ndarray, fit: _keys.Fit) -> float:
-    spaces = [torch.from_numpy(embeddings.by_modality[name][cells]) for name in embeddings.modalities]
-    groups = None if fit["params"].get("batch_key") is None else torch.from_numpy(codes[cells])
-    temperature = torch.tensor(float(fit["temperature"]))
-    return float(np.mean([info_nce(u, v, temperature, groups=groups).item() for u, v in combinations(spaces, 2)]))
+    pairs = list(combinations(embeddings.modalities, 2))
+    # fits of older versions have one temperature and no table of pairs
+    temperatures = fit["pairs"]["temperature"] if "pairs" in fit else [fit["temperature"]] * len(pairs)
+    losses = []
+    for (first, second), temperature in zip(pairs, temperatures, strict=True):
+        both = cells[embeddings.having(first, second)[cells]]
+        if len(both) < 2:
+            continue
+        u, v = (torch.from_numpy(embeddings.by_modality[name][both]) for name in (first, second))
+        groups = None if fit["params"].get("batch_key") is None else torch.from_numpy(codes[both])
+        losses.append(info_nce(u, v, float(temperature), groups=groups).item())
+    return float(np.mean(losses)) if losses else np.nan
 
 
 def _batch_skill(joint: np.ndarray, codes: np.ndarray, train: np.ndarray, held_out: np.ndarray | None) -> float:

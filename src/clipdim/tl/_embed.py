@@ -46,6 +46,8 @@ def embed(
         Embedding of each modality.
     ``mdata[mod].obs["{key}_norm"]`` : float32
         Norm of the encoder's output over its mean in the reference.
+    ``mdata.uns["{key}_embedded"]`` : dict
+        ``fit``, a fingerprint of the reference's encoders, and ``version``; not where ``mdata`` holds the fit itself.
 
     Raises
     ------
@@ -85,7 +87,7 @@ def embed(
         msg += f"rename them: mudata.MuData({{{next(iter(arrays))!r}: mdata[{next(iter(mdata.mod))!r}], ...}})"
         raise ValueError(msg)
     _mudata.refuse_other_fit(mdata, fit, key)
-    model = ContrastiveModel.from_arrays(arrays, Recipe(**fit["params"]["recipe"])).to(resolve_device(device))
+    model = ContrastiveModel.from_arrays(arrays, Recipe.from_stored(fit["params"]["recipe"])).to(resolve_device(device))
     embeddings, norms = {}, {}
     for name in names:
         values = _mudata.matched_representation(mdata, reference, name, fit)
@@ -93,4 +95,6 @@ def embed(
     _mudata.pair(mdata, names)  # refuses cells that cannot be paired before anything is written
     target = mdata.copy() if copy else mdata
     _mudata.write_embeddings(target, embeddings, norms, key=key)
+    if key not in target.uns:
+        _mudata.write_embedded(target, fit, key=key)
     return target if copy else None

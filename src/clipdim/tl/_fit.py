@@ -24,7 +24,7 @@ def fit(
     *,
     modalities: Sequence[str] | None = None,
     use_rep: str | Mapping[str, str] | None = None,
-    batch_key: str | None = None,
+    batch_key: str | Sequence[str] | None = None,
     similarity: Literal["cosine", "inner"] | None = None,
     recipe: str | Recipe = "default",
     max_epochs: int | None = None,
@@ -43,8 +43,9 @@ def fit(
     Learn one joint embedding of paired modalities and say how many dimensions they share.
 
     An encoder for each modality is trained so that the two embeddings of a cell are more similar to each other than to
-    those of other cells (symmetric InfoNCE with a learned temperature). Cells are paired by name; those that lack a
-    modality take no part in the training and are embedded by the modalities that they have. Interrupting the training
+    those of other cells (symmetric InfoNCE with a learned temperature). Cells are paired by name. With three modalities
+    and more, the loss is over the pairs of modalities that a cell has, with a temperature for each pair. Cells with one
+    modality take no part in the training and are embedded by it. Interrupting the training
     (Ctrl-C, or the stop button of a notebook) keeps what was learned until then.
 
     Parameters
@@ -62,8 +63,10 @@ def fit(
         modality (``{"rna": "X_pca", "prot": "X"}``), or one modality's (``"rna:X_scVI"``). By default ``X_pca`` where
         it exists, else ``X`` when it has at most 500 features.
     batch_key
-        Column of ``.obs`` (donor, lane, site). Negatives then come from a cell's own batch only, so that the embedding
-        gains nothing from telling the batches apart.
+        Column of ``.obs`` (donor, lane, site), or several. Negatives then come from a cell's own batch only, so that
+        the embedding gains nothing from telling the batches apart, and minibatches are drawn within batches. The
+        default recipe then has no linear path, which would let the batches pass. Batches with fewer than 16 paired
+        cells are joined, with a warning. Wrong where batch and biology are one: see :func:`clipdim.tl.diagnose`.
     similarity
         ``"cosine"``, or ``"inner"``: the inner product over the expected norms, as in the paper. By default the
         recipe's: ``"cosine"`` for ``"default"``, ``"inner"`` for ``"paper"``.
@@ -103,9 +106,11 @@ def fit(
         Norm of the encoder's output over its mean.
     ``mdata.obs["{key}_split"]`` : categorical
         ``train``, ``held-out``, or ``norm set`` (only with ``recipe="paper"``: cells that serve the expected norms);
-        missing for cells that lack a modality.
+        missing for cells with less than two modalities.
     ``mdata.uns[key]`` : dict
-        ``params``; ``history`` (DataFrame by epoch); ``temperature``; ``intrinsic_dimension`` of each modality and of
+        ``params``; ``history`` (DataFrame by epoch); ``temperature``, with three modalities and more the geometric
+        mean over their pairs; ``pairs`` (DataFrame: temperature, similarities on held-out cells, and the dimension that
+        the two share); ``intrinsic_dimension`` of each modality and of
         the joint embedding, with a 95 % interval; ``encoders`` (weights, input scaling included); ``features``;
         ``version``. With ``n_snapshots`` also ``snapshots``: ``epochs`` (int64, epochs of training behind each one, 0
         is untrained), ``cells`` (names of at most 1,000 held-out cells, or of training cells where none were held out),
@@ -139,7 +144,14 @@ def fit(
     mdata = _mudata.require_mudata(mdata, copy=copy)
     check_arguments(out_dim=out_dim, holdout=holdout, random_state=random_state, key_added=key_added)
     random_state = int(random_state)  # torch refuses numpy integers
-    settings = choose_settings(recipe, similarity=similarity, max_epochs=max_epochs, batch_size=batch_size, lr=lr)
+    settings = choose_settings(
+        recipe,
+        batches=batch_key is not None,
+        similarity=similarity,
+        max_epochs=max_epochs,
+        batch_size=batch_size,
+        lr=lr,
+    )
     if out_dim == 1 and settings.similarity == "cosine":
         msg = "with out_dim=1 and cosine similarity cells lie at 1 or -1; pass a larger out_dim or similarity='inner'"
         warnings.warn(msg, UserWarning, stacklevel=2)
@@ -185,7 +197,7 @@ def fit(
             "out_dim": int(out_dim),
             "modalities": np.array(list(embeddings), dtype=object),
             "use_rep": data.use_rep,
-            "batch_key": batch_key,
+            "batch_key": batch_key if batch_key is None or isinstance(batch_key, str) else list(batch_key),
             "holdout": float(holdout),
             "random_state": random_state,
             "device": str(torch_device),

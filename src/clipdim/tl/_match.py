@@ -25,7 +25,7 @@ def match(
     """Measure how well each cell is found in one modality by its embedding in another.
 
     Held-out cells are searched among held-out cells, training cells among training cells, in both directions of each
-    pair of modalities. Cells that lack a modality, and those of a norm set, are left out. Of many cells a random subset
+    pair of modalities, by the cells that have both. Those of a norm set are left out. Of many cells a random subset
     is searched for, always among all, so that time and memory grow with the number of cells and not with its square.
 
     Parameters
@@ -60,7 +60,7 @@ def match(
     KeyError
         If there is no fit of that name.
     ValueError
-        If `mdata` is a view, `alpha`, `k` or `n_queries` is out of range, or no cell has all modalities.
+        If `mdata` is a view, `alpha`, `k` or `n_queries` is out of range, or no cell has two modalities.
 
     Warns
     -----
@@ -83,10 +83,10 @@ def match(
     embeddings = paired_embeddings(require_mudata(mdata), key)
     rows = []
     for split in (_keys.HELD_OUT, _keys.TRAIN):
-        cells = embeddings.observed & (embeddings.split == split).to_numpy(dtype=bool, na_value=False)
-        if not cells.any():
-            continue
         for query, target in permutations(embeddings.modalities, 2):
+            cells = embeddings.of_split(split) & embeddings.having(query, target)
+            if not cells.any():
+                continue
             scores = match_scores(
                 embeddings.by_modality[query][cells],
                 embeddings.by_modality[target][cells],
@@ -110,7 +110,7 @@ def match(
                 }
             )
     if not rows:
-        msg = f"no cell of .obs[{_keys.split(key)!r}] has all modalities {embeddings.modalities}; fit the MuData anew"
+        msg = f"no cell of .obs[{_keys.split(key)!r}] has two of {embeddings.modalities}; fit the MuData anew"
         raise ValueError(msg)
     if rows[0]["split"] != _keys.HELD_OUT:
         msg = "no cell was held out, so only training cells are measured; fit with holdout=0.1 for an honest measure"

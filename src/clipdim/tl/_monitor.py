@@ -1,12 +1,11 @@
 """What ``tl.fit`` measures while it trains and once it is done."""
 
-from itertools import combinations
-
 import numpy as np
 import torch
 
 from clipdim import _keys, dimension
 from clipdim.contrast import ContrastiveModel, info_nce
+from clipdim.contrast.minibatches import Minibatches
 
 MAX_CELLS = 5_000
 ENOUGH_CELLS = 1_000
@@ -27,14 +26,34 @@ class Monitor:
     negative similarities of at most 5,000 random pairs, the same ones in every epoch.
     """
 
-    def __init__(self, model: ContrastiveModel, inputs: dict[str, torch.Tensor], groups: torch.Tensor | None) -> None:
+    def __init__(
+        self,
+        model: ContrastiveModel,
+        inputs: dict[str, torch.Tensor],
+        *,
+        rows: torch.Tensor | None = None,
+        groups: torch.Tensor | None = None,
+    ) -> None:
         # of as many held-out cells as training cells, all would take a seventh of the run
-        enough = slice(max(ENOUGH_CELLS, 2 * model.recipe.batch_size))
-        self.model, self.inputs = model, {name: x[enough] for name, x in inputs.items()}
-        self.groups = None if groups is None else groups[enough]
-        n_cells = len(self.inputs[model.modalities[0]])
-        self.pairs = draw_pairs(n_cells)
-        self.anchors = np.sort(np.random.default_rng(0).permutation(n_cells)[:N_ANCHORS])
+        enough = max(ENOUGH_CELLS, 2 * model.recipe.batch_size)
+        if rows is None:
+            rows = torch.arange(len(inputs[model.modalities[0]])).to(model.temperature_parameter.device)
+            rows = rows[:, None].expand(-1, len(inputs))
+        self.model, self.rows = model, rows[:enough]
+        self.groups = None if groups is None else groups[:enough]
+        present = self.rows >= 0
+        self.inputs = {name: x[: int(present[:, place].sum())] for place, (name, x) in enumerate(inputs.items())}
+        self.anchors = {
+            name: np.sort(np.random.default_rng(0).permutation(len(x))[:N_ANCHORS]) for name, x in self.inputs.items()
+        }
+        place = {name: number for number, name in enumerate(inputs)}
+        both = {pair: present[:, place[pair[0]]] & present[:, place[pair[1]]] for pair in model.pairs}
+        self.rows_of = {
+            pair: [self.rows[has, place[name]] for name in pair] for pair, has in both.items() if has.sum() > 1
+        }
+        self.pairs = {pair: draw_pairs(len(rows[0])) for pair, rows in self.rows_of.items()}
+        # as in training
+        self.minibatches = Minibatches(present, model.recipe.batch_size, self.groups).draw(None)
 
     @torch.no_grad()
     def __call__(self) -> dict[str, float]:
@@ -45,35 +64,39 @@ class Monitor:
         measures |= {
             f"{measure}_{name}": np.nan for measure in ("intrinsic_dimension", "norm_spread") for name in names
         }
-        if len(self.inputs[names[0]]) < 2:
+        if not self.rows_of:
             return measures
-        embeddings = []
+        embeddings, points = {}, {}
         for name, x in self.inputs.items():
+            if len(x) == 0:
+                continue
             outputs = self.model.encoders[name](x)
             norms = outputs.norm(dim=1)
             measures[f"norm_spread_{name}"] = (norms.std(correction=0) / norms.mean()).item()
-            embeddings.append(self.model.normalize(outputs, norms.mean()))
-        points = [x.cpu() for x in embeddings]
-        for name, x in zip(names, points, strict=True):
-            measures[f"intrinsic_dimension_{name}"] = _mle(x, self.anchors)
+            embeddings[name] = self.model.normalize(outputs, norms.mean())
+            points[name] = embeddings[name].cpu()
+            measures[f"intrinsic_dimension_{name}"] = _mle(points[name], self.anchors[name])
         measures["held_out_loss"] = self._loss(embeddings)
-        similarities = [
-            [*_similarity_moments(u, v), *_similarity_quantiles(u, v, self.pairs)] for u, v in combinations(points, 2)
-        ]
+        similarities = []
+        for pair, rows in self.rows_of.items():
+            u, v = (points[name][own.cpu()] for name, own in zip(pair, rows, strict=True))
+            similarities.append([*similarity_moments(u, v), *_similarity_quantiles(u, v, self.pairs[pair])])
         return measures | dict(zip(columns, np.mean(similarities, axis=0).tolist(), strict=True))
 
-    def _loss(self, embeddings: list[torch.Tensor]) -> float:
-        n_cells, temperature = len(embeddings[0]), self.model.temperature()
-        size = min(self.model.recipe.batch_size, n_cells)
+    def _loss(self, embeddings: dict[str, torch.Tensor]) -> float:
         losses = []
-        for start in range(0, n_cells - size + 1, size):
-            rows = slice(start, start + size)
-            groups = None if self.groups is None else self.groups[rows]
-            losses += [info_nce(u[rows], v[rows], temperature, groups=groups) for u, v in combinations(embeddings, 2)]
-        return torch.stack(losses).mean().item()
+        for modalities, cells in self.minibatches:
+            own = {self.model.modalities[place]: self.rows[cells, place] for place in modalities}
+            groups = None if self.groups is None else self.groups[cells]
+            losses += [
+                info_nce(embeddings[a][own[a]], embeddings[b][own[b]], temperature, groups=groups)
+                for (a, b), temperature in zip(self.model.pairs, self.model.temperatures(), strict=True)
+                if a in own and b in own
+            ]
+        return torch.stack(losses).mean().item() if losses else np.nan
 
 
-def _similarity_moments(u: torch.Tensor, v: torch.Tensor) -> list[float]:
+def similarity_moments(u: torch.Tensor, v: torch.Tensor) -> list[float]:
     """Mean and standard deviation of the similarities of the positive pairs and of the negative ones."""
     u, v = u.double(), v.double()
     n_cells = len(u)

@@ -129,7 +129,7 @@ def reduce(
     out_dim = _choose_n_dims(n_dims, fit, key)
     # a fit that was itself reduced by "pca" took none
     n_epochs = max(1, int(fit["params"]["n_epochs"])) if max_epochs is None else max_epochs
-    settings = replace(Recipe(**fit["params"]["recipe"]), max_epochs=n_epochs)
+    settings = replace(Recipe.from_stored(fit["params"]["recipe"]), max_epochs=n_epochs)
     if method == "distill":  # the similarities of a minibatch are in memory at once
         settings = replace(settings, batch_size=min(settings.batch_size, MAX_BATCH))
     if _keys.embedding(key_added) in fit["params"]["use_rep"].values():
@@ -142,13 +142,15 @@ def reduce(
     stored = _mudata.paired_embeddings(mdata, key)
     data = _read(mdata, fit, stored)
     large = ContrastiveModel.from_arrays(fit["encoders"], settings).to(torch_device)
-    large.set_temperature(fit["temperature"])
+    # fits of older versions have one temperature and no table of pairs
+    temperatures = fit["pairs"]["temperature"].tolist() if "pairs" in fit else [fit["temperature"]]
+    large.set_temperature(temperatures)
     _refuse_changed(mdata, large, data, key)
     model = large.project(torch.from_numpy(principal_axes(stored.joint[data.train], out_dim)).to(torch_device))
     if method == "pca":
         history = _measure(model, data)
     else:
-        model.set_temperature(max(settings.initial_temperature, fit["temperature"]))
+        model.set_temperature([max(settings.initial_temperature, value) for value in temperatures])
         student = Student(model, large) if method == "distill" else model
         history = train_with_history(student, data, group=None, random_state=seed, n_epochs=n_epochs, progress=progress)
     result, embeddings, norms = results_of(model.eval(), data, history)
@@ -190,16 +192,15 @@ def _choose_n_dims(n_dims: Any, fit: _keys.Fit, key: str) -> int:
 
 def _read(mdata: MuData, fit: _keys.Fit, stored: _mudata.Embeddings) -> _mudata.Inputs:
     """Return the inputs of the fit with its split, from the representations as they are now."""
-    names, split, batch_key = stored.modalities, stored.split.astype(object), fit["params"]["batch_key"]
+    names, batch_key = stored.modalities, fit["params"]["batch_key"]
     parts = (_keys.TRAIN, _keys.HELD_OUT, _keys.NORM_SET)
-    train, held_out, norm_set = (np.flatnonzero(stored.observed & (split == part).to_numpy()) for part in parts)
+    train, held_out, norm_set = (np.flatnonzero(stored.of_split(part)) for part in parts)
     if len(train) < 2:
         msg = f"the MuData has {len(train)} of the cells that the fit was trained on; reduce the whole one"
         raise ValueError(msg)
-    batches = None if batch_key is None else pd.factorize(_mudata.obs_column(mdata, batch_key))[0]
-    if batches is not None and (batches[train] < 0).any():
-        msg = f"the column {batch_key!r}, the batch_key of the fit, is missing for some training cells; restore it"
-        raise ValueError(msg)
+    batches = None
+    if batch_key is not None:
+        batches = _mudata.batch_codes(mdata, batch_key, np.sort(np.concatenate([train, held_out, norm_set])))[0]
     use_rep, rows = dict(fit["params"]["use_rep"]), _mudata.pair(mdata, names)
     values = {name: _mudata.matched_representation(mdata, mdata, name, fit) for name in names}
     return _mudata.Inputs(use_rep, values, rows, train, held_out, norm_set, batches)
@@ -222,11 +223,15 @@ def _measure(model: ContrastiveModel, data: _mudata.Inputs) -> pd.DataFrame:
     """Fix the mean norms and return a history of one row, for a model that is not trained."""
     device = model.temperature_parameter.device
 
-    def inputs(cells: np.ndarray) -> dict[str, torch.Tensor]:
-        return {name: torch.from_numpy(x).to(device) for name, x in data.of(cells).items()}
+    def tensors_of(cells: np.ndarray) -> tuple[dict[str, torch.Tensor], torch.Tensor | None]:
+        values, rows = data.of(cells)
+        tensors = {name: torch.from_numpy(x).to(device) for name, x in values.items()}
+        return tensors, None if rows is None else torch.from_numpy(rows).to(device)
 
-    model.fix_mean_norms(inputs(data.norm_set if len(data.norm_set) else data.train))
+    model.fix_mean_norms(tensors_of(data.norm_set if len(data.norm_set) else data.train)[0])
     cells = np.random.default_rng(0).permutation(data.held_out)[:MAX_CELLS]
     groups = None if data.batches is None else torch.from_numpy(data.batches[cells]).to(device)
-    row = {"loss": np.nan, "temperature": model.temperature().item(), **Monitor(model, inputs(cells), groups)()}
+    inputs, rows = tensors_of(cells)
+    monitor = Monitor(model, inputs, rows=rows, groups=groups)
+    row = {"loss": np.nan, "temperature": model.temperature().item(), **monitor()}
     return pd.DataFrame([row], index=pd.RangeIndex(1, name="epoch"))

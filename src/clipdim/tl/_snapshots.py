@@ -23,8 +23,12 @@ class Snapshots:
         self.split = _keys.HELD_OUT if len(data.held_out) else _keys.TRAIN
         cells = data.held_out if len(data.held_out) else data.train
         # the first of the cells that the monitor measures
-        self.cells = np.random.default_rng(random_state).permutation(cells)[:MAX_CELLS]
-        self.inputs, self.rows = data.of(self.cells), data.rows[self.cells]
+        cells = np.random.default_rng(random_state).permutation(cells)
+        self.cells = cells[(data.rows[cells] >= 0).all(axis=1)][:MAX_CELLS]
+        if len(self.cells) == 0:
+            msg = f"no {self.split} cell has all of {list(data.values)}, so there are no snapshots; pass n_snapshots=0"
+            raise ValueError(msg)
+        self.inputs, self.rows = data.of(self.cells)[0], data.rows[self.cells]
         self.due = set(np.linspace(0, n_epochs, n_snapshots).round().astype(int).tolist())
         self.taken: dict[int, dict[str, np.ndarray]] = {}
 

@@ -40,7 +40,7 @@ def sweep(
     n_repeats: int = 5,
     modalities: Sequence[str] | None = None,
     use_rep: str | Mapping[str, str] | None = None,
-    batch_key: str | None = None,
+    batch_key: str | Sequence[str] | None = None,
     similarity: Literal["cosine", "inner"] | None = None,
     recipe: str | Recipe = "default",
     max_epochs: int | None = None,
@@ -133,7 +133,7 @@ def sweep(
     if not isinstance(n_repeats, Integral) or isinstance(n_repeats, bool) or n_repeats < 1:
         msg = f"n_repeats must be an integer of at least 1, got {n_repeats!r}; 5 show how much the fits differ"
         raise TypeError(msg) if not isinstance(n_repeats, Integral) else ValueError(msg)
-    settings = choose_settings(recipe, similarity=similarity, max_epochs=max_epochs)
+    settings = choose_settings(recipe, batches=batch_key is not None, similarity=similarity, max_epochs=max_epochs)
     torch_device = resolve_device(device)
     n_processes = choose_jobs(n_jobs, torch_device)
     file_path = None if path is None else check_path(path)
@@ -146,15 +146,16 @@ def sweep(
         norm_fraction=settings.norm_fraction if settings.similarity == "inner" else 0.0,
         random_state=int(random_state),
     )
-    cells = np.flatnonzero((data.rows >= 0).all(axis=1))
+    cells = np.flatnonzero((data.rows >= 0).sum(axis=1) > 1)
     obs = pd.DataFrame(index=mdata.obs_names[cells])
     keys = [label_keys] if isinstance(label_keys, str) else list(dict.fromkeys(label_keys))
     for label_key in keys:
         obs[label_key] = class_labels(mdata, label_key, cells)
-    if batch_key is not None:
-        obs[batch_key] = _mudata.obs_column(mdata, batch_key).to_numpy()[cells]
+    for name in _mudata.batch_columns(batch_key):
+        obs[name] = _mudata.obs_column(mdata, name).to_numpy()[cells]
     plan = Plan(
-        values=data.of(cells),
+        values=data.of(cells)[0],
+        present=data.rows[cells] >= 0,
         obs=obs,
         batch_key=batch_key,
         label_keys=keys,

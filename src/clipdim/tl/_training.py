@@ -13,6 +13,7 @@ from clipdim.contrast import ContrastiveModel, Recipe, adapt_noise, train
 from clipdim.contrast.noise import PILOT_CELLS
 from clipdim.tl._device import threads_for
 from clipdim.tl._monitor import MAX_CELLS, MIN_CELLS, Monitor, final_dimension
+from clipdim.tl._pairs import pair_table
 from clipdim.tl._snapshots import Snapshots
 
 
@@ -20,9 +21,10 @@ def settle_noise(
     recipe: Recipe, data: _mudata.Inputs, *, device: torch.device, group: ProcessGroup | None, random_state: int
 ) -> Recipe:
     """Choose the input noise on some of the training cells; all processes take what the first one chooses."""
-    cells = np.random.default_rng(random_state).permutation(data.train)[:PILOT_CELLS]
+    names, cells = data.commonest(data.train)
+    cells = np.random.default_rng(random_state).permutation(cells)[:PILOT_CELLS]
     groups = None if data.batches is None else torch.from_numpy(data.batches[cells]).to(device)
-    inputs = {name: torch.from_numpy(x).to(device) for name, x in data.of(cells).items()}
+    inputs = {name: torch.from_numpy(x).to(device) for name, x in data.of(cells)[0].items() if name in names}
     with threads_for(recipe.batch_size):
         chosen = [adapt_noise(recipe, inputs, random_state=random_state, groups=groups)]
     if group is not None:
@@ -44,8 +46,10 @@ def train_with_history(
     device = model.temperature_parameter.device
     rank, size = (0, 1) if group is None else (group.rank(), group.size())
 
-    def tensors_of(cells: np.ndarray) -> dict[str, torch.Tensor]:
-        return {name: torch.from_numpy(x) for name, x in data.of(cells).items()}
+    def tensors_of(cells: np.ndarray) -> tuple[dict[str, torch.Tensor], torch.Tensor | None]:
+        values, rows = data.of(cells)
+        tensors = {name: torch.from_numpy(x) for name, x in values.items()}
+        return tensors, None if rows is None else torch.from_numpy(rows).to(device)
 
     def part_of(x: torch.Tensor) -> torch.Tensor:
         return x[rank::size].to(device)
@@ -53,17 +57,23 @@ def train_with_history(
     def groups_of(cells: np.ndarray) -> torch.Tensor | None:
         return None if data.batches is None else torch.from_numpy(data.batches[cells])
 
-    inputs, norm_inputs, groups = tensors_of(data.train), tensors_of(data.norm_set), groups_of(data.train)
+    (inputs, rows), groups = tensors_of(data.train), groups_of(data.train)
+    norm_inputs, _ = tensors_of(data.norm_set)
+    if rows is not None and group is not None:
+        msg = "distributed=True needs cells with all the modalities; leave out the others, or pass modalities=[...]"
+        raise ValueError(msg)
     if model.recipe.standardize:
         for name, encoder in model.encoders.items():
             encoder.standardize(inputs[name])
         model.to(device)
     monitored = np.random.default_rng(random_state).permutation(data.held_out)[:MAX_CELLS]
+    monitored_inputs, monitored_rows = tensors_of(monitored)
     monitored_groups = groups_of(monitored)
     monitor = Monitor(
         model,
-        {name: x.to(device) for name, x in tensors_of(monitored).items()},
-        None if monitored_groups is None else monitored_groups.to(device),
+        {name: x.to(device) for name, x in monitored_inputs.items()},
+        rows=monitored_rows,
+        groups=None if monitored_groups is None else monitored_groups.to(device),
     )
     # another stream of random numbers in each process; the first has that of a fit in one process
     seed = random_state if rank == 0 else int(np.random.SeedSequence([random_state, rank]).generate_state(1)[0])
@@ -71,6 +81,7 @@ def train_with_history(
         model,
         {name: part_of(x) for name, x in inputs.items()},
         generator=torch.Generator(device).manual_seed(seed),
+        rows=rows,
         groups=None if groups is None else part_of(groups),
         norm_inputs={name: part_of(x) for name, x in norm_inputs.items()} if len(data.norm_set) else None,
         process_group=group,
@@ -83,6 +94,11 @@ def train_with_history(
         try:
             for epoch in epochs:
                 history.append({"loss": epoch.loss, "temperature": epoch.temperature, **monitor()})
+                if len(model.pairs) > 1:
+                    history[-1] |= {
+                        f"temperature_{_keys.pair_name(*pair)}": value
+                        for pair, value in zip(model.pairs, epoch.temperatures, strict=True)
+                    }
                 if snapshots is not None:
                     snapshots.take(model, len(history))
                 bar.set_postfix(loss=f"{epoch.loss:.3f}", temperature=f"{epoch.temperature:.3f}", refresh=False)
@@ -105,12 +121,19 @@ def results_of(
     for name, values in data.values.items():
         embeddings[name], norms[name] = model.embed(name, torch.from_numpy(values))
     measured = data.held_out if len(data.held_out) >= MIN_CELLS else data.train
-    cells = _keys.TRAIN if measured is data.train else _keys.HELD_OUT
-    points = {name: embeddings[name][data.rows[measured, column]] for column, name in enumerate(embeddings)}
-    points[_keys.JOINT] = np.mean(list(points.values()), axis=0)
+    cells, rows = _keys.TRAIN if measured is data.train else _keys.HELD_OUT, data.rows[measured]
+    points = {name: x[rows[rows[:, column] >= 0, column]] for column, (name, x) in enumerate(embeddings.items())}
+    points[_keys.JOINT] = _mudata.mean_embedding(embeddings, rows)
     result: _keys.Fit = {
         "history": history,
         "temperature": float(history["temperature"].iloc[-1]),
+        "pairs": pair_table(
+            embeddings,
+            data.rows,
+            train=data.train,
+            measured=measured,
+            temperatures=model.temperatures().tolist(),
+        ),
         "intrinsic_dimension": {name: final_dimension(x, cells) for name, x in points.items()},
         "encoders": {name: encoder.to_arrays() for name, encoder in model.encoders.items()},
     }

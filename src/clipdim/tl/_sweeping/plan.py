@@ -3,7 +3,7 @@
 import hashlib
 import signal
 import warnings
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from time import perf_counter
@@ -19,7 +19,7 @@ from joblib.externals.loky import ProcessPoolExecutor, as_completed  # type: ign
 from mudata import MuData
 
 from clipdim import _keys
-from clipdim._mudata import read_fit
+from clipdim._mudata import batch_columns, read_fit
 from clipdim.contrast import Recipe
 from clipdim.tl._classify import classify
 from clipdim.tl._fit import fit
@@ -39,10 +39,12 @@ class Plan:
     """What the fits of a sweep have in common; all that is sent to another process, once."""
 
     values: dict[str, np.ndarray]
-    """(paired cells x features) representation of each modality, row i the same cell in all."""
+    """(cells x features) representation of each modality, of the cells that have it."""
+    present: np.ndarray
+    """(paired cells x modalities) whether a cell has the modality."""
     obs: pd.DataFrame
     """(paired cells x columns) batches and labels."""
-    batch_key: str | None
+    batch_key: str | Sequence[str] | None
     label_keys: list[str]
     recipe: Recipe
     holdout: float
@@ -51,7 +53,10 @@ class Plan:
 
     def mudata(self) -> MuData:
         """Representations, batches and labels as a MuData for the fits to write to."""
-        adatas = {name: AnnData(obs=self.obs[[]].copy(), obsm={_REP: x}) for name, x in self.values.items()}
+        adatas = {
+            name: AnnData(obs=self.obs.loc[has, []].copy(), obsm={_REP: x})
+            for (name, x), has in zip(self.values.items(), self.present.T, strict=True)
+        }
         with warnings.catch_warnings():  # of mudata's settings, which do not matter here
             warnings.simplefilter("ignore")
             mdata = MuData(adatas)
@@ -69,7 +74,7 @@ class Plan:
             "version": version("clipdim"),
             "modalities": list(self.values),
             "label_keys": self.label_keys,
-            "batch_key": self.batch_key,
+            "batch_key": self.batch_key if self.batch_key is None else ", ".join(batch_columns(self.batch_key)),
             "holdout": self.holdout,
             "random_state": self.random_state,
             "device": torch.device(self.device).type,
@@ -80,7 +85,9 @@ class Plan:
     def fingerprint(self) -> dict[str, str]:
         """Hash of the cells and of each array that the fits read."""
         parts = {"names of the cells": _joined(self.obs.index)}
-        parts |= {f"representation of {name!r}": f"{x.shape}".encode() + x.tobytes() for name, x in self.values.items()}
+        for (name, x), has in zip(self.values.items(), self.present.T, strict=True):
+            missing = b"" if has.all() else has.tobytes()
+            parts[f"representation of {name!r}"] = f"{x.shape}".encode() + x.tobytes() + missing
         parts |= {f"column {name!r}": _joined(self.obs[name].astype(object)) for name in self.obs}
         return {name: hashlib.sha256(part).hexdigest() for name, part in parts.items()}
 

@@ -1,0 +1,81 @@
+"""Measured values of features by name, for what predicts them."""
+
+import warnings
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from mudata import MuData
+
+from clipdim._mudata.reading import to_float32
+from clipdim._mudata.representations import MAX_FEATURES_OF_X, _check_values, _looks_like_counts
+
+
+def feature_columns(
+    mdata: MuData, modality: str, features: Sequence[str] | None, layer: str | None = None
+) -> np.ndarray:
+    """Column of each feature of a modality that has values, (features,); of all, if they are not too many, for None."""
+    _stored(mdata, modality, layer)
+    names = mdata[modality].var_names
+    if not names.is_unique:
+        twice = names[names.duplicated()].unique()[:3].tolist()
+        msg = (
+            f"feature names of modality {modality!r} are not unique (for instance {twice}); call "
+            f"reference[{modality!r}].var_names_make_unique() and reference.update()"
+        )
+        raise ValueError(msg)
+    if features is None:
+        if len(names) > MAX_FEATURES_OF_X:
+            msg = (
+                f"modality {modality!r} has {len(names)} features, without a choice at most {MAX_FEATURES_OF_X} are "
+                f"taken; name those that are wanted: features={names[:2].tolist()}"
+            )
+            raise ValueError(msg)
+        return np.arange(len(names))
+    if isinstance(features, str):
+        msg = f"features must be a list of names, got the string {features!r}; pass features=[{features!r}]"
+        raise TypeError(msg)
+    wanted = list(features)
+    if not wanted:
+        msg = f"features is empty; name some of {names[:5].tolist()} ..., or leave it out for all"
+        raise ValueError(msg)
+    if len(set(wanted)) < len(wanted):
+        twice = [name for name in dict.fromkeys(wanted) if wanted.count(name) > 1]
+        msg = f"features has {twice[:5]} more than once; name each feature once"
+        raise ValueError(msg)
+    columns = names.get_indexer(wanted)
+    if (columns < 0).any():
+        unknown = [name for name, column in zip(wanted, columns, strict=True) if column < 0]
+        msg = (
+            f"modality {modality!r} of the reference has no features {unknown[:5]}{' ...' if len(unknown) > 5 else ''} "
+            f"({len(unknown)} of {len(wanted)}); it has {names[:5].tolist()} ..."
+        )
+        raise KeyError(msg)
+    return columns
+
+
+def feature_values(mdata: MuData, modality: str, columns: np.ndarray, layer: str | None = None) -> np.ndarray:
+    """Values of some features, finite float32 (cells of the modality x features), of ``X`` or of a layer."""
+    values, where = _stored(mdata, modality, layer)
+    matrix = to_float32(values, columns)
+    _check_values(matrix, where)
+    if layer is None and _looks_like_counts(matrix):
+        msg = (
+            f"{where} holds non-negative integers, which look like raw counts, so what is imputed is in counts; run "
+            "clipdim.pp.citeseq(reference) first, unless they are meant"
+        )
+        warnings.warn(msg, UserWarning, stacklevel=3)
+    return matrix
+
+
+def _stored(mdata: MuData, modality: str, layer: str | None) -> tuple[Any, str]:
+    """``X`` or a layer as it is stored, and its name."""
+    adata = mdata[modality]
+    if layer is not None and layer not in adata.layers:
+        msg = f"modality {modality!r} has no layer {layer!r}, only {list(adata.layers)}; leave layer out for X"
+        raise KeyError(msg)
+    values, where = (adata.X, "X") if layer is None else (adata.layers[layer], f"layers[{layer!r}]")
+    if values is None:
+        msg = f"modality {modality!r} of the reference has no X; name one of its layers {list(adata.layers)}: layer=..."
+        raise ValueError(msg)
+    return values, f"{where} of modality {modality!r}"

@@ -1,0 +1,207 @@
+"""Features that a cell was not measured for, decoded from its embedding; how well, on cells that were measured."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.sparse import csr_matrix
+
+from clipdim.evaluation.ridge import FourierRidge
+from clipdim.neighbors import nearest_points
+
+IMPUTATION_METHODS = ("auto", "knn", "ridge", "average")
+# times the square root of the number of cells: the lead in correlation that chance seldom gives to one decoder
+_LEAD = 0.25
+
+
+@dataclass(frozen=True)
+class Source:
+    """What some cells are imputed from.
+
+    Attributes
+    ----------
+    embedding
+        Their embedding, (cells, dimensions), finite.
+    inputs
+        What the encoders read, (cells, columns), finite.
+    """
+
+    embedding: np.ndarray
+    inputs: np.ndarray
+
+
+@dataclass(frozen=True)
+class Imputed:
+    """Imputed values, and how good they are.
+
+    Attributes
+    ----------
+    values
+        (cells, features), float32.
+    method
+        The decoder of each feature, (features,): `"knn"`, `"ridge"` or `"average"`.
+    correlation
+        Pearson correlation of imputed and measured values over cells, (features,); NaN for a constant feature.
+    r2
+        Share of the variance of the measured values that the imputed ones explain, (features,); negative where they
+        are worse than the mean.
+    n_cells
+        Number of cells that it is measured on.
+    """
+
+    values: np.ndarray
+    method: np.ndarray
+    correlation: np.ndarray
+    r2: np.ndarray
+    n_cells: int
+
+
+class Imputer:
+    """Decode features of cells from their embedding.
+
+    - `"knn"`: mean over the nearest training cells in the embedding, with Gaussian weights as wide as the distance of
+      the last of them.
+    - `"ridge"`: linear in the encoders' inputs and smooth in the embedding, :class:`FourierRidge`.
+    - `"average"`: the mean of both.
+
+    What does not depend on the features is computed once, so that they can come in blocks.
+
+    Parameters
+    ----------
+    train
+        Cells that the decoders learn from.
+    measured
+        Other cells, that tell how good the decoders are.
+    query
+        Cells to impute.
+    n_neighbors
+        Neighbours that are averaged; all training cells where there are fewer.
+    random_state
+        Seed of the Fourier features and of the halves of the measured cells.
+
+    Raises
+    ------
+    ValueError
+        If `n_neighbors` is below 1, or there are fewer than two training or four measured cells.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> z = np.random.default_rng(0).normal(size=(500, 2))
+    >>> y = np.stack([z[:, 0], z[:, 0] * z[:, 1]], axis=1)
+    >>> train, measured, query = (Source(z[rows], z[rows]) for rows in (slice(300), slice(300, 400), slice(400, 500)))
+    >>> found = Imputer(train, measured, query).impute(y[:300], y[300:400])
+    >>> found.values.shape, bool((found.correlation > 0.9).all())
+    ((100, 2), True)
+    """
+
+    def __init__(
+        self, train: Source, measured: Source, query: Source, *, n_neighbors: int = 30, random_state: int = 0
+    ) -> None:
+        if not isinstance(n_neighbors, int | np.integer) or isinstance(n_neighbors, bool) or n_neighbors < 1:
+            msg = f"n_neighbors={n_neighbors!r} must be an integer of at least 1, for instance 30"
+            raise ValueError(msg)
+        n_train, n_measured = len(train.embedding), len(measured.embedding)
+        if n_train < 2 or n_measured < 4:
+            msg = f"{n_train} training and {n_measured} measured cells are too few; at least 2 and 4 are needed"
+            raise ValueError(msg)
+        self._train, self._measured, self._query = train, measured, query
+        k = min(int(n_neighbors), n_train)
+        self._averages = [_averages(train, cells, k) for cells in (measured, query)]
+        self._ridge = FourierRidge(train.embedding, train.inputs, random_state=random_state)
+        self._halves = np.array_split(np.random.default_rng(random_state).permutation(n_measured), 2)
+
+    def impute(self, train_values: np.ndarray, measured_values: np.ndarray, *, method: str = "auto") -> Imputed:
+        """Impute features of the query.
+
+        Parameters
+        ----------
+        train_values
+            Those features of the training cells, (n_train, features), finite.
+        measured_values
+            Those of the measured cells, (n_measured, features), finite.
+        method
+            `"knn"`, `"ridge"`, `"average"`, or `"auto"`: for each feature the average, or one decoder alone where its
+            correlation over n cells is higher by more than .25 / sqrt(n). One half of the measured cells decides, the
+            accuracy is that of the other half; where nothing is to decide it is that of all.
+
+        Returns
+        -------
+        The values and their accuracy.
+
+        Raises
+        ------
+        ValueError
+            If the method is unknown, or the values are of other cells.
+        """
+        if method not in IMPUTATION_METHODS:
+            msg = f"method={method!r} is unknown; choose one of {list(IMPUTATION_METHODS)}"
+            raise ValueError(msg)
+        train_values, measured_values = (np.asarray(values, np.float32) for values in (train_values, measured_values))
+        for values, cells in ((train_values, self._train), (measured_values, self._measured)):
+            if values.ndim != 2 or len(values) != len(cells.embedding):
+                msg = f"expected values of {len(cells.embedding)} cells, (cells, features), got shape {values.shape}"
+                raise ValueError(msg)
+        coefficients = self._ridge.coefficients(train_values)
+
+        def decode(averages: csr_matrix, cells: Source) -> dict[str, np.ndarray]:
+            knn = averages @ train_values
+            ridge = self._ridge.predict(cells.embedding, cells.inputs, coefficients)
+            return {"knn": knn, "ridge": ridge, "average": (knn + ridge) / 2}
+
+        of_measured = decode(self._averages[0], self._measured)
+        if method == "auto":
+            deciding, rows = self._halves
+            chosen = _choose(
+                {name: values[deciding] for name, values in of_measured.items()}, measured_values[deciding]
+            )
+        else:
+            rows = np.arange(len(measured_values))
+            chosen = np.full(train_values.shape[1], method, dtype=object)
+        predicted, truth = _select(of_measured, chosen)[rows], measured_values[rows]
+        return Imputed(
+            values=_select(decode(self._averages[1], self._query), chosen),
+            method=chosen,
+            correlation=_correlation(predicted, truth),
+            r2=_explained(predicted, truth),
+            n_cells=len(rows),
+        )
+
+
+def _averages(train: Source, cells: Source, k: int) -> csr_matrix:
+    """Matrix that takes values of the training cells to their weighted means over the nearest ones of each cell."""
+    n = len(cells.embedding)
+    distances, nearest = nearest_points(train.embedding, cells.embedding, k)
+    widest = distances[:, -1:]
+    weights = np.exp(-np.square(np.divide(distances, widest, out=np.zeros_like(distances), where=widest > 0)))
+    weights = (weights / weights.sum(axis=1, keepdims=True)).astype(np.float32)
+    shape = (n, len(train.embedding))
+    return csr_matrix((weights.ravel(), nearest.ravel(), np.arange(0, n * k + 1, k)), shape=shape)
+
+
+def _choose(predicted: dict[str, np.ndarray], truth: np.ndarray) -> np.ndarray:
+    chosen = np.full(truth.shape[1], "average", dtype=object)
+    best = _correlation(predicted["average"], truth) + _LEAD / np.sqrt(len(truth))
+    for name in ("knn", "ridge"):
+        better = (correlation := _correlation(predicted[name], truth)) > best
+        chosen[better], best[better] = name, correlation[better]
+    return chosen
+
+
+def _select(predicted: dict[str, np.ndarray], chosen: np.ndarray) -> np.ndarray:
+    values = np.empty_like(predicted["average"])
+    for name, of_method in predicted.items():
+        values[:, chosen == name] = of_method[:, chosen == name]
+    return values
+
+
+def _correlation(predicted: np.ndarray, truth: np.ndarray) -> np.ndarray:
+    u, v = (values - values.mean(axis=0, dtype=np.float64) for values in (predicted, truth))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return (u * v).sum(axis=0) / np.sqrt((u**2).sum(axis=0) * (v**2).sum(axis=0))
+
+
+def _explained(predicted: np.ndarray, truth: np.ndarray) -> np.ndarray:
+    errors = np.square(truth - predicted, dtype=np.float64).sum(axis=0)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        explained = 1 - errors / np.square(truth - truth.mean(axis=0, dtype=np.float64)).sum(axis=0)
+    return np.where(np.isfinite(explained), explained, np.nan)
