@@ -15,7 +15,7 @@ OTHER = RemoteFile("owner/repository", "c0ffee", "folder/other.csv", sha256(b"ot
 
 
 def test_registry():
-    assert len(REGISTRY) == 8
+    assert len(REGISTRY) == 9
     for file in REGISTRY.values():
         assert re.fullmatch(r"[0-9a-f]{64}", file.sha256)
         assert re.fullmatch(r"[0-9a-f]{40}", file.commit)

@@ -49,7 +49,7 @@ def test_slots(make_mdata, similarity, key):
     written = mdata.uns[key]
     assert written["version"] == clipdim.__version__
     assert set(written) == {
-        *("version", "params", "history", "temperature", "intrinsic_dimension", "encoders", "features")
+        *("version", "params", "history", "temperature", "pairs", "intrinsic_dimension", "encoders", "features")
     }
     params = written["params"]
     assert params["out_dim"] == 6

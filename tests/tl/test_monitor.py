@@ -17,7 +17,7 @@ def make_monitor(n_cells, names=("a", "b")):
     shared = torch.randn(n_cells, 4, generator=generator)
     inputs = {name: torch.cat([shared, torch.randn(n_cells, 4, generator=generator)], dim=1) for name in names}
     model = ContrastiveModel(dict.fromkeys(names, 8), 6, RECIPES["default"]).initialize(generator).eval()
-    return Monitor(model, inputs, None)
+    return Monitor(model, inputs)
 
 
 def embeddings_of(monitor):
@@ -43,7 +43,7 @@ def test_no_more_cells_than_needed():
     assert [len(x) for x in monitor.inputs.values()] == [1_000, 1_000]
     monitor.model.recipe = replace(RECIPES["default"], batch_size=550)
     groups = torch.arange(1_200)
-    larger = Monitor(monitor.model, {name: torch.randn(1_200, 8) for name in "ab"}, groups)
+    larger = Monitor(monitor.model, {name: torch.randn(1_200, 8) for name in "ab"}, groups=groups)
     assert len(larger.inputs["a"]) == len(larger.groups) == 1_100
 
 
@@ -51,7 +51,7 @@ def test_quantiles_of_many_cells_are_close():
     monitor = make_monitor(1_000)
     (u, v), measures = embeddings_of(monitor), monitor()
     negative = (u @ v.T)[~np.eye(1_000, dtype=bool)]
-    assert monitor.pairs.shape == (2, MAX_NEGATIVES)
+    assert [pairs.shape for pairs in monitor.pairs.values()] == [(2, MAX_NEGATIVES)]
     for quantile, level in (("q05", 0.05), ("q50", 0.5), ("q95", 0.95)):
         assert measures[f"negative_similarity_{quantile}"] == pytest.approx(np.quantile(negative, level), abs=0.04)
     assert monitor() == measures
@@ -83,7 +83,7 @@ def test_dimension_is_that_of_the_room_of_dimensions(n_cells, monkeypatch):
 def test_dimension_of_cells_that_repeat():
     monitor = make_monitor(120)
     once = monitor()["intrinsic_dimension_a"]
-    monitor = Monitor(monitor.model, {name: torch.cat([x, x[:60]]) for name, x in monitor.inputs.items()}, None)
+    monitor = Monitor(monitor.model, {name: torch.cat([x, x[:60]]) for name, x in monitor.inputs.items()})
     assert monitor()["intrinsic_dimension_a"] == pytest.approx(once, rel=1e-4)
 
 

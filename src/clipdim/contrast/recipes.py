@@ -132,6 +132,8 @@ class Recipe:
 
 RECIPES: dict[str, Recipe] = {
     "default": Recipe(),
+    # a linear path lets batches pass; depth and noise keep out more of them
+    "batches": Recipe(linear_path=False, n_hidden=3, input_noise=0.4),
     "paper": Recipe(
         similarity="inner",
         width=50,

@@ -6,6 +6,7 @@ from clipdim.datasets._image_text import image_text
 from clipdim.datasets._linear import linear
 from clipdim.datasets._nonlinear import nonlinear
 from clipdim.datasets._pbmc10k import pbmc10k
+from clipdim.datasets._pbmc_mosaic import pbmc_mosaic
 from clipdim.datasets._simulate_citeseq import simulate_citeseq
 from clipdim.datasets._simulate_modalities import simulate_modalities
 
@@ -16,6 +17,7 @@ __all__ = [
     "linear",
     "nonlinear",
     "pbmc10k",
+    "pbmc_mosaic",
     "simulate_citeseq",
     "simulate_modalities",
 ]

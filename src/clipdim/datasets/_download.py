@@ -80,6 +80,12 @@ BMCITE_PROTEIN_NAMES = RemoteFile(
     path="data/BMNC/CITE-seq/protein.tsv",
     sha256="44e21cf16ed07f3386f962d9f2db4beca4cc6660366a27ab04dfddb51cd30543",
 )
+PBMC_MOSAIC = RemoteFile(
+    "labomics/midas",
+    "5f0f57973bd6bea6f9ed034fffb4d9b3aa703777",
+    path="src/scmidas/data/quickstart_pbmc_mosaic.h5mu",
+    sha256="ba7e65819b77dca7cae0473043893a471920e25a07ee08bc91b3eb9fcc2e1cdd",
+)
 
 
 def cache_folder() -> Path:

@@ -11,13 +11,13 @@ def choose_settings(recipe: str | Recipe, *, batches: bool = False, **overrides:
     """
     Return the recipe of that name, or the given one, with the overrides that are not None.
 
-    The default recipe has no linear path where there are batches: it would let them pass.
+    ``"default"`` stands for ``"batches"`` where there are batches.
     """
     if isinstance(recipe, str):
         if recipe not in RECIPES:
             msg = f"recipe={recipe!r} is unknown; choose one of {list(RECIPES)} or pass a clipdim.contrast.Recipe"
             raise ValueError(msg)
-        recipe = replace(RECIPES[recipe], linear_path=RECIPES[recipe].linear_path and not batches)
+        recipe = RECIPES["batches" if recipe == "default" and batches else recipe]
     if not isinstance(recipe, Recipe):
         msg = f"recipe must be one of {list(RECIPES)} or a clipdim.contrast.Recipe, got {type(recipe).__name__}"
         raise TypeError(msg)

@@ -64,14 +64,15 @@ def fit(
         it exists, else ``X`` when it has at most 500 features.
     batch_key
         Column of ``.obs`` (donor, lane, site), or several. Negatives then come from a cell's own batch only, so that
-        the embedding gains nothing from telling the batches apart, and minibatches are drawn within batches. The
-        default recipe then has no linear path, which would let the batches pass. Batches with fewer than 16 paired
-        cells are joined, with a warning. Wrong where batch and biology are one: see :func:`clipdim.tl.diagnose`.
+        the embedding gains nothing from telling the batches apart, and minibatches are drawn within batches. Batches
+        with fewer than 16 paired cells are joined, with a warning. Wrong where batch and biology are one: see
+        :func:`clipdim.tl.diagnose`.
     similarity
         ``"cosine"``, or ``"inner"``: the inner product over the expected norms, as in the paper. By default the
         recipe's: ``"cosine"`` for ``"default"``, ``"inner"`` for ``"paper"``.
     recipe
-        ``"default"``, ``"paper"`` (the settings of Gui, Ma and Ma), or a :class:`clipdim.contrast.Recipe`.
+        ``"default"``, which is ``"batches"`` (no linear path, deeper, more noise: less of the batches passes) with a
+        ``batch_key``; ``"paper"`` (the settings of Gui, Ma and Ma), or a :class:`clipdim.contrast.Recipe`.
     max_epochs, batch_size, lr
         Override the recipe. The number of epochs follows from the number of cells by default.
     holdout

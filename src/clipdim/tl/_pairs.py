@@ -53,13 +53,17 @@ def pair_table(
         if len(asked) >= MIN_CELLS and len(known) >= MIN_CELLS:
             moments = similarity_moments(*map(torch.from_numpy, of_asked.values()))
             record |= dict(zip(SIMILARITIES, moments, strict=True))
-            found = [
-                _dimension(Ridge(alpha=PENALTY * len(known)).fit(of_known[a], of_known[b]).predict(of_asked[a]))
-                for a, b in permutations(places)
-            ]
+            found = [_dimension(_predicted(of_known[a], of_known[b], of_asked[a])) for a, b in permutations(places)]
             record |= dict(zip(DIMENSIONS, np.mean(found, axis=0).tolist(), strict=True))
         table.append(record)
     return pd.DataFrame(table).astype({"n_cells": np.int64})
+
+
+def _predicted(x: np.ndarray, y: np.ndarray, new_x: np.ndarray) -> np.ndarray:
+    """Linear prediction of y for new cells."""
+    predicted = Ridge(alpha=PENALTY * len(x)).fit(x, y).predict(new_x)
+    # one target comes back without its axis
+    return np.asarray(predicted).reshape(len(new_x), -1)
 
 
 def _dimension(points: np.ndarray) -> tuple[float, float, float]:
