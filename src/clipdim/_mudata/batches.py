@@ -1,7 +1,7 @@
 """The batch of each cell: one column of ``.obs`` or several, with the smallest batches joined."""
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import pandas as pd
@@ -17,7 +17,7 @@ def batch_columns(batch_key: str | Sequence[str] | None) -> list[str]:
     """Names of the columns of ``.obs`` that tell the batches apart."""
     if batch_key is None:
         return []
-    names = [batch_key] if isinstance(batch_key, str) else list(batch_key)
+    names = [batch_key] if isinstance(batch_key, str) or not isinstance(batch_key, Iterable) else list(batch_key)
     if not names or not all(isinstance(name, str) for name in names):
         msg = f"batch_key must be the name of a column of .obs, or a list of names, got {batch_key!r}"
         raise TypeError(msg)

@@ -10,7 +10,7 @@ class Minibatches:
 
     All cells of a minibatch have the same modalities, and as far as its group has enough cells it is of one group:
     negatives come from a cell's own group, so a mixed minibatch has few of them. What is left of each group, or all of
-    a small one, shares minibatches with others. Cells left over in one epoch come in another.
+    a small one, shares minibatches with others. Cells left over in one epoch come in another, unless a group is small.
 
     Parameters
     ----------
@@ -57,32 +57,45 @@ class _Part:
     def __init__(self, modalities: list[int], cells: Tensor, batch_size: int, groups: Tensor | None) -> None:
         self.modalities, self.cells = modalities, cells
         self.size = min(batch_size, len(cells))
-        self.n_minibatches = len(cells) // self.size
         self.codes: Tensor | None = None
+        self.n_whole, self.n_shared = len(cells) // self.size, 0
         if groups is not None:
             self.codes = torch.unique(groups, return_inverse=True)[1]
             self.counts = torch.bincount(self.codes)
+            self.n_whole = int((self.counts // self.size).sum())
+            n_left = len(cells) - self.n_whole * self.size
+            # with small groups none is dropped, since one of them might be dropped in every epoch
+            self.keeps_all = n_left > 1 and bool(self.counts.min() < self.size)
+            self.n_shared = max(1, round(n_left / self.size)) if self.keeps_all else n_left // self.size
 
-    def draw(self, generator: Generator | None) -> tuple[Tensor, ...]:
+    @property
+    def n_minibatches(self) -> int:
+        return self.n_whole + self.n_shared
+
+    def draw(self, generator: Generator | None) -> list[Tensor]:
         n, device = len(self.cells), self.cells.device
 
         def draw_order(n: int) -> Tensor:
-            return torch.arange(n, device=device) if generator is None else _permutation(n, generator)
+            if generator is None:
+                return torch.arange(n, device=device)
+            return torch.randperm(n, generator=generator, device=device)
 
         order = draw_order(n)
         if self.codes is None:
-            return self.cells[order][: self.n_minibatches * self.size].split(self.size)
+            return list(self.cells[order][: self.n_whole * self.size].split(self.size))
         # groups one after another, in random order, so that those that are dropped at the end differ
         places = draw_order(len(self.counts))
         place = places[self.codes[order]]
         order, place = order[place.argsort(stable=True)], place.sort().values
         counts = torch.empty_like(self.counts).scatter_(0, places, self.counts)
         number = torch.arange(n, device=device) - (counts.cumsum(0) - counts)[place]
-        whole = number < (counts // self.size * self.size)[place]
-        order = order[whole.logical_not().long().argsort(stable=True)]
-        minibatches = self.cells[order][: self.n_minibatches * self.size].view(self.n_minibatches, self.size)
-        return minibatches[draw_order(self.n_minibatches)].unbind()
-
-
-def _permutation(n: int, generator: Generator) -> Tensor:
-    return torch.randperm(n, generator=generator, device=generator.device)
+        left = number >= (counts // self.size * self.size)[place]
+        cells = self.cells[order[left.long().argsort(stable=True)]]
+        whole, left = cells.tensor_split([self.n_whole * self.size])
+        minibatches = list(whole.split(self.size)) if self.n_whole else []
+        if self.n_shared:
+            left = left if self.keeps_all else left[: self.n_shared * self.size]
+            minibatches += left.tensor_split(self.n_shared)
+        if generator is None:
+            return minibatches
+        return [minibatches[number] for number in draw_order(len(minibatches)).tolist()]
