@@ -4,8 +4,9 @@ Three simulated modalities with known shared dimensions, and RNA with chromatin 
 ``python benchmarks/modalities.py`` writes to ``results/modalities.md`` what a fit finds, per pair of modalities, when
 all cells have all modalities, when 30 % of the measurements are missing, and when no cell has more than two of the
 three. Where the environment variable ``CLIPDIM_MULTIOME`` names the file, ``results/multiome.md`` follows: 9,631 blood
-cells with RNA (100 principal components) and ATAC (100 LSI components), 19 cell types. That file is in no public
-repository that we know of, so it is no function of ``clipdim.datasets``.
+cells with RNA (100 principal components) and ATAC (100 LSI components), 19 cell types, joined from the arrays in
+``input/PBMC-10k`` of github.com/ubuntu1024/scMDCL at commit ad6f454d74. The file itself is in no public repository, so
+it is no function of ``clipdim.datasets``.
 """
 
 import argparse
@@ -144,7 +145,7 @@ def of_multiome(seeds: list[int]) -> pd.DataFrame:
 def _scores(mdata: MuData) -> dict[str, float]:
     split, labels = (mdata.obs[name].to_numpy().astype(str) for name in ("clipdim_split", "cell_type"))
     train, held_out = split == "train", split == "held-out"
-    inputs = {name: mdata[name][mdata.obs_names].X.astype(np.float64) for name in mdata.mod}
+    inputs = {name.upper(): mdata[name][mdata.obs_names].X.astype(np.float64) for name in mdata.mod}
     # each modality with the same total variance over the training cells
     inputs = {name: (x - x[train].mean(axis=0)) / np.sqrt(x[train].var(axis=0).sum()) for name, x in inputs.items()}
     inputs["RNA + ATAC"] = np.hstack([*inputs.values()])
@@ -158,7 +159,9 @@ def _scores(mdata: MuData) -> dict[str, float]:
     }
     for name, x in inputs.items():
         predicted = knn_labels(x[train], labels[train], x[held_out])
-        scores[f"15-NN of the input, {name}"] = float((predicted == labels[held_out]).mean())
+        scores[f"15-NN of the input, {name if ' ' in name else name.upper()}"] = float(
+            (predicted == labels[held_out]).mean()
+        )
     return scores | {
         "label match, RNA to ATAC": of["rna to atac", "overall", "overall"],
         "label match, ATAC to RNA": of["atac to rna", "overall", "overall"],

@@ -47,10 +47,9 @@ def two_of_three(n_cells=600, n_shared=3, n_pairwise=0):
 
 
 def chain():
-    """Cells with x and y, or with y and z, never with x and z."""
-    complete = simulate()
-    of_x = np.arange(600) % 2 == 0
-    return keep(complete, np.stack([of_x, np.full(600, True), ~of_x], axis=1))
+    """Cells with x and y, with y and z, or with y alone; never with x and z."""
+    kind = np.arange(600) % 5
+    return keep(simulate(), np.stack([kind < 2, kind >= 0, kind > 2], axis=1))
 
 
 MAKERS = {"complete": simulate, "mosaic": mosaic, "two of three": two_of_three, "chain": chain}
@@ -164,7 +163,9 @@ def test_query_with_some_of_the_modalities(fitted):
 
 @pytest.mark.filterwarnings("ignore:.*Consolidated metadata", "ignore:.*zarr.*:FutureWarning")
 @pytest.mark.parametrize("format", ["h5mu", "zarr"])
-def test_through_a_file(fitted, format, tmp_path, assert_same):
+def test_through_a_file(format, tmp_path, assert_same):
+    fitted = chain()
+    fit(fitted, 6, **QUICK)
     path = tmp_path / f"cells.{format}"
     getattr(fitted, f"write_{format}")(path)
     read = getattr(mudata, f"read_{format}")(path)
@@ -176,37 +177,33 @@ def test_through_a_file(fitted, format, tmp_path, assert_same):
 
 def test_sweep():
     mdata = mosaic(300)
-    table = tl.sweep(mdata, [2, 4], n_repeats=1, label_keys=["side"], max_epochs=1, progress=False, device="cpu")
+    table = tl.sweep(mdata, [2, 4], n_repeats=1, label_keys=["side"], n_jobs=1, **QUICK)
     assert sorted(table["out_dim"].unique()) == [2, 4]
     assert not mdata.uns["clipdim_sweep"]["failures"].shape[0]
 
 
 @pytest.mark.parametrize("kind", ["complete", "mosaic"])
 def test_order_of_the_rows(kind):
-    """The same cells in another order in the modalities give the same embedding of each cell."""
-    complete = simulate()
-    has = np.ones((600, 3), dtype=bool) if kind == "complete" else np.random.default_rng(0).random((600, 3)) < 0.7
-    has[:, 0] |= ~has.any(axis=1)
-    # the first modality gives the order of the cells, by which the split is drawn
-    ordered, shuffled = keep(complete, has), keep(complete, has, seed=3)
-    shuffled = mudata.MuData({"x": ordered["x"].copy(), "y": shuffled["y"], "z": shuffled["z"]})
-    shuffled = shuffled[ordered.obs_names].copy()
+    """The same cells in another order in the modalities get the same embedding."""
+    has = np.ones((600, 3), dtype=bool)
+    if kind == "mosaic":  # the first modality gives the order of the cells, by which the split is drawn
+        has[:, 1:] = np.random.default_rng(0).random((600, 2)) < 0.7
+    ordered, shuffled = keep(simulate(), has), keep(simulate(), has, seed=3)
+    shuffled = mudata.MuData({name: (shuffled if name > "x" else ordered)[name].copy() for name in "xyz"})
+    assert (ordered.obs_names == shuffled.obs_names).all()
+    assert (ordered["y"].obs_names != shuffled["y"].obs_names).any()
     for mdata in (ordered, shuffled):
         fit(mdata, 6, **QUICK)
-    assert (ordered["y"].obs_names != shuffled["y"].obs_names).any()
-    if (ordered.obs_names != shuffled.obs_names).any():
-        pytest.skip("this mudata orders cells in another way")
     found = embeddings(shuffled)
     for name, expected in embeddings(ordered).items():
         np.testing.assert_allclose(found[name].loc[expected.index], expected, atol=1e-4)
     np.testing.assert_allclose(shuffled.obsm["X_clipdim"], ordered.obsm["X_clipdim"], atol=1e-4)
 
 
-@pytest.mark.parametrize("kind", ["mosaic", "two of three"])
-def test_seed(kind, assert_same):
+def test_seed(assert_same):
     fits = []
     for seed in (0, 0, 1):
-        mdata = MAKERS[kind]()
+        mdata = mosaic(300)
         fit(mdata, 6, random_state=seed, **QUICK)
         fits.append(mdata)
     np.testing.assert_array_equal(fits[0].obsm["X_clipdim"], fits[1].obsm["X_clipdim"])
@@ -247,13 +244,9 @@ def test_modalities_without_a_link(unchanged):
     complete = simulate()
     of_x = np.arange(600) < 200
     mdata = keep(complete, np.stack([of_x, ~of_x, ~of_x], axis=1))
-    with (
-        unchanged(mdata),
-        pytest.raises(ValueError, match=r"modalities \['x'\] and \['y', 'z'\] have no cell name") as e,
-    ):
+    message = r"modalities \['x'\] and \['y', 'z'\] have no cell name in common, .*'cell_0'.* modalities=\[...\]"
+    with unchanged(mdata), pytest.raises(ValueError, match=message):
         fit(mdata, 6, **QUICK)
-    assert "cell_0" in str(e.value)
-    assert "modalities=[...]" in str(e.value)
     fit(mdata[~of_x].copy(), 6, modalities=["y", "z"], **QUICK)  # the mend works
 
 

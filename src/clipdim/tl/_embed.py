@@ -56,8 +56,15 @@ def embed(
     KeyError
         If the reference holds no fit of that name, or a representation is missing.
     ValueError
-        If no modality is shared with the reference, features cannot be matched, the MuData holds another fit of that
-        name, or the reference's was written by a newer version. ``mdata`` is unchanged then.
+        If no modality is shared with the reference, more than a fifth of the features are missing, the values look like
+        another normalisation (raw counts?), the MuData holds another fit of that name, or the reference's was written
+        by a newer version. ``mdata`` is unchanged then.
+
+    Warns
+    -----
+    UserWarning
+        If some features of ``X`` are missing, which count as the reference's mean, or the values are unusually far from
+        the reference's.
 
     References
     ----------
