@@ -76,8 +76,7 @@ def train(
     FloatingPointError
         If the loss or the temperature becomes NaN or infinite; the message names the epoch and the likely cause.
     ValueError
-        If a norm set is needed and ``norm_inputs`` is missing, a process has too few cells for its part of a batch, or
-        several processes would have cells that lack modalities.
+        If a norm set is needed and missing, or one of several processes has too few cells, or cells lack modalities.
 
     References
     ----------
