@@ -2,9 +2,9 @@
 What ``batch_key`` does to two 10x runs with a strong batch effect: ``results/batches.md``.
 
 Run by ``CLIPDIM_TWO_RUNS=pbmc10k_5k.h5mu python benchmarks/batches.py``. 30 % of the cells are held out. The run is
-named by 15 neighbours of held-out cells among training cells (the share of the larger run is what guessing gives). Cell types
-are transferred by 15 neighbours from all labelled cells of one run to all of the other; within a run from its training
-to its held-out cells.
+named by 15 neighbours of held-out cells among training cells (the share of the larger run is what guessing gives).
+Cell types are transferred by 15 neighbours from all labelled cells of one run to all of the other; within a run from
+its training to its held-out cells.
 """
 
 import numpy as np

@@ -145,7 +145,7 @@ def of_multiome(seeds: list[int]) -> pd.DataFrame:
 def _scores(mdata: MuData) -> dict[str, float]:
     split, labels = (mdata.obs[name].to_numpy().astype(str) for name in ("clipdim_split", "cell_type"))
     train, held_out = split == "train", split == "held-out"
-    inputs = {name.upper(): mdata[name][mdata.obs_names].X.astype(np.float64) for name in mdata.mod}
+    inputs = {name: mdata[name][mdata.obs_names].X.astype(np.float64) for name in mdata.mod}
     # each modality with the same total variance over the training cells
     inputs = {name: (x - x[train].mean(axis=0)) / np.sqrt(x[train].var(axis=0).sum()) for name, x in inputs.items()}
     inputs["RNA + ATAC"] = np.hstack([*inputs.values()])
@@ -159,9 +159,7 @@ def _scores(mdata: MuData) -> dict[str, float]:
     }
     for name, x in inputs.items():
         predicted = knn_labels(x[train], labels[train], x[held_out])
-        scores[f"15-NN of the input, {name if ' ' in name else name.upper()}"] = float(
-            (predicted == labels[held_out]).mean()
-        )
+        scores[f"15-NN of the input, {name}"] = float((predicted == labels[held_out]).mean())
     return scores | {
         "label match, RNA to ATAC": of["rna to atac", "overall", "overall"],
         "label match, ATAC to RNA": of["atac to rna", "overall", "overall"],

@@ -261,7 +261,7 @@ def test_every_cell_has_one_modality(unchanged):
 @pytest.mark.parametrize("make", [simulate, two_of_three])
 @pytest.mark.parametrize(("n_shared", "n_pairwise"), [(3, 0), (0, 3), (3, 2)])
 def test_known_dimension(make, n_shared, n_pairwise):
-    mdata = make(5_000, n_shared, n_pairwise)
+    mdata = make(10_000, n_shared, n_pairwise)
     fit(mdata, 16, holdout=0.3, progress=False, device="cpu")
     for row in mdata.uns["clipdim"]["pairs"].itertuples():
         assert row.intrinsic_dimension == pytest.approx(n_shared + n_pairwise, abs=1)
