@@ -142,8 +142,9 @@ def reduce(
     stored = _mudata.paired_embeddings(mdata, key)
     data = _read(mdata, fit, stored)
     large = ContrastiveModel.from_arrays(fit["encoders"], settings).to(torch_device)
-    # fits of older versions have one temperature and no table of pairs
-    temperatures = fit["pairs"]["temperature"].tolist() if "pairs" in fit else [fit["temperature"]]
+    # fits of older versions have one temperature and no table of pairs; a pair that shares no cell has none either
+    of_pairs = fit["pairs"]["temperature"] if "pairs" in fit else pd.Series([fit["temperature"]])
+    temperatures = of_pairs.fillna(fit["temperature"]).tolist()
     large.set_temperature(temperatures)
     _refuse_changed(mdata, large, data, key)
     model = large.project(torch.from_numpy(principal_axes(stored.joint[data.train], out_dim)).to(torch_device))
