@@ -1,7 +1,7 @@
 """``tl.impute``: a modality that new cells lack, decoded from those that they have."""
 
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Literal
@@ -15,6 +15,7 @@ from clipdim import _keys, _mudata
 from clipdim.evaluation import Imputer, Source
 from clipdim.evaluation.imputation import IMPUTATION_METHODS
 from clipdim.neighbors import draw_rows
+from clipdim.tl._combinations import combinations
 
 MIN_HELD_OUT = 100
 MAX_MEASURED = 10_000
@@ -145,7 +146,8 @@ def impute(
     values = np.empty((query.n_obs, len(columns)), dtype=np.float32)
     imputed_from = np.full(query.n_obs, "", dtype=object)
     tables: dict[str, pd.DataFrame] = {}
-    for sources, cells in _combinations(new, names):
+    for sources, has in combinations(new, names):
+        cells = np.flatnonzero(has)
         train, measured, which = _split(known, [*sources, modality], seed)
         imputer = Imputer(
             of.source(sources, train),
@@ -208,15 +210,6 @@ class _Cells:
         embedding = np.mean([self.embeddings.by_modality[name][cells] for name in names], axis=0)
         rows = dict(zip(self.inputs, self.rows.T, strict=True))
         return Source(embedding, np.hstack([self.inputs[name][rows[name][cells]] for name in names]))
-
-
-def _combinations(new: _mudata.Embeddings, names: Sequence[str]) -> Iterator[tuple[list[str], np.ndarray]]:
-    """Each combination of the modalities that query cells have, and the numbers of those cells."""
-    has = new.has[:, [new.modalities.index(name) for name in names]]
-    for pattern in np.unique(has, axis=0):
-        if pattern.any():
-            sources = [name for name, there in zip(names, pattern, strict=True) if there]
-            yield sources, np.flatnonzero((has == pattern).all(axis=1))
 
 
 def _split(known: _mudata.Embeddings, names: Sequence[str], seed: int) -> tuple[np.ndarray, np.ndarray, str]:
