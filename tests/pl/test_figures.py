@@ -11,7 +11,8 @@ from matplotlib.axes import Axes
 
 from clipdim import pl
 
-FIGURES = [name for name in pl.__all__ if name != "sweep"]  # of several fits: test_sweep.py
+# of several fits and of new cells: test_sweep.py, test_reliability.py
+FIGURES = [name for name in pl.__all__ if name not in ("sweep", "reliability")]
 PANELS = {"history": 3, "snapshots": 3}
 PROJECTIONS = {"snapshots": "3d"}
 

@@ -243,6 +243,7 @@ class _EndsItsProcess:
 def test_a_process_that_is_killed():
     plan = plans.Plan(
         values={name: np.zeros((20, 2), np.float32) for name in ("x", "y")},
+        present=np.ones((20, 2), dtype=bool),
         obs=pd.DataFrame(index=[f"cell{i}" for i in range(20)]),
         batch_key=None,
         label_keys=[],
