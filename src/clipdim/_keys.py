@@ -105,6 +105,7 @@ class Fit(TypedDict, total=False):
     encoders: dict[str, dict[str, np.ndarray]]
     features: dict[str, np.ndarray]
     snapshots: Snapshots
+    shift: pd.DataFrame
     match: pd.DataFrame
     classify: pd.DataFrame
     confusion: pd.DataFrame

@@ -63,7 +63,7 @@ def matched_representation(mdata: MuData, reference: MuData, modality: str, fit:
     if use_rep == "X" and modality in fit["features"]:
         wanted = pd.Index(fit["features"][modality])
         rows = match_features(wanted, query.var_names, modality, means_known=standardized)
-    elif use_rep == _keys.X_PCA:
+    elif use_rep == _keys.X_PCA and modality in reference.mod:
         _check_same_basis(query, reference[modality], modality)
     values = representation(mdata, modality, use_rep, columns=None if rows is None else rows[rows >= 0])
     if rows is not None and (rows < 0).any():

@@ -10,6 +10,7 @@ from clipdim.tl._match import match
 from clipdim.tl._reduce import reduce
 from clipdim.tl._sweep import sweep
 from clipdim.tl._transfer_labels import transfer_labels
+from clipdim.tl._update import update
 
 __all__ = [
     "classify",
@@ -22,4 +23,5 @@ __all__ = [
     "reduce",
     "sweep",
     "transfer_labels",
+    "update",
 ]

@@ -17,6 +17,7 @@ from clipdim.contrast.distillation import Student, principal_axes
 from clipdim.tl._arguments import check_arguments
 from clipdim.tl._device import resolve_device
 from clipdim.tl._monitor import MAX_CELLS, Monitor
+from clipdim.tl._stored import refuse_changed, stored_inputs, stored_model
 from clipdim.tl._training import results_of, train_with_history
 
 MAX_BATCH = 4096
@@ -140,18 +141,14 @@ def reduce(
         warnings.warn(msg, UserWarning, stacklevel=2)
     torch_device = resolve_device(device)
     stored = _mudata.paired_embeddings(mdata, key)
-    data = _read(mdata, fit, stored)
-    large = ContrastiveModel.from_arrays(fit["encoders"], settings).to(torch_device)
-    # fits of older versions have one temperature and no table of pairs; a pair that shares no cell has none either
-    of_pairs = fit["pairs"]["temperature"] if "pairs" in fit else pd.Series([fit["temperature"]])
-    temperatures = of_pairs.fillna(fit["temperature"]).tolist()
-    large.set_temperature(temperatures)
-    _refuse_changed(mdata, large, data, key)
+    data = stored_inputs(mdata, fit, stored, stored.modalities)
+    large = stored_model(fit, settings, stored.modalities).to(torch_device)
+    refuse_changed(mdata, large, data, key)
     model = large.project(torch.from_numpy(principal_axes(stored.joint[data.train], out_dim)).to(torch_device))
     if method == "pca":
         history = _measure(model, data)
     else:
-        model.set_temperature([max(settings.initial_temperature, value) for value in temperatures])
+        model.set_temperature([max(settings.initial_temperature, value) for value in large.temperatures().tolist()])
         student = Student(model, large) if method == "distill" else model
         history = train_with_history(student, data, group=None, random_state=seed, n_epochs=n_epochs, progress=progress)
     result, embeddings, norms = results_of(model.eval(), data, history)
@@ -189,35 +186,6 @@ def _choose_n_dims(n_dims: Any, fit: _keys.Fit, key: str) -> int:
         msg = f"n_dims must be at least 1 and at most {out_dim}, the out_dim of the fit {key!r}; got {chosen}"
         raise ValueError(msg)
     return chosen
-
-
-def _read(mdata: MuData, fit: _keys.Fit, stored: _mudata.Embeddings) -> _mudata.Inputs:
-    """Return the inputs of the fit with its split, from the representations as they are now."""
-    names, batch_key = stored.modalities, fit["params"]["batch_key"]
-    parts = (_keys.TRAIN, _keys.HELD_OUT, _keys.NORM_SET)
-    train, held_out, norm_set = (np.flatnonzero(stored.of_split(part)) for part in parts)
-    if len(train) < 2:
-        msg = f"the MuData has {len(train)} of the cells that the fit was trained on; reduce the whole one"
-        raise ValueError(msg)
-    batches = None
-    if batch_key is not None:
-        batches = _mudata.batch_codes(mdata, batch_key, np.sort(np.concatenate([train, held_out, norm_set])))[0]
-    use_rep, rows = dict(fit["params"]["use_rep"]), _mudata.pair(mdata, names)
-    values = {name: _mudata.matched_representation(mdata, mdata, name, fit) for name in names}
-    return _mudata.Inputs(use_rep, values, rows, train, held_out, norm_set, batches)
-
-
-def _refuse_changed(mdata: MuData, model: ContrastiveModel, data: _mudata.Inputs, key: str) -> None:
-    """Refuse representations from which the encoders do not give the embedding that is stored."""
-    for name, values in data.values.items():
-        found = model.embed(name, torch.from_numpy(values))[0]
-        other = ~np.isclose(found, mdata[name].obsm[_keys.embedding(key)], atol=1e-2).all(axis=1)
-        if other.any():
-            msg = (
-                f"{data.use_rep[name]!r} of modality {name!r} has changed since the fit: {other.sum()} of {len(other)} "
-                f"cells would have another embedding; run clipdim.tl.fit(mdata, key_added={key!r}) again"
-            )
-            raise ValueError(msg)
 
 
 def _measure(model: ContrastiveModel, data: _mudata.Inputs) -> pd.DataFrame:
