@@ -4,8 +4,11 @@ What ``batch_key`` does to two 10x runs with a strong batch effect: ``results/ba
 Run by ``CLIPDIM_TWO_RUNS=pbmc10k_5k.h5mu python benchmarks/batches.py``. 30 % of the cells are held out. The run is
 named by 15 neighbours of held-out cells among training cells (the share of the larger run is what guessing gives).
 Cell types are transferred by 15 neighbours from all labelled cells of one run to all of the other; within a run from
-its training to its held-out cells. The scores of scib-metrics are of all labelled cells; they need the extra ``peers``.
+its training to its held-out cells. ``--cells 700 6000`` compares the recipes on fewer cells, with the key in both:
+``results/batches_few_cells.md``. The scores of scib-metrics are of all labelled cells; they need the extra ``peers``.
 """
+
+import argparse
 
 import numpy as np
 import pandas as pd
@@ -15,6 +18,7 @@ from scib_scores import scib_scores
 from two_runs import two_runs
 
 import clipdim
+from clipdim.contrast import RECIPES
 from clipdim.evaluation import knn_labels
 
 SEEDS = (0, 1, 2)
@@ -46,9 +50,38 @@ def side_by_side(mdata: MuData) -> np.ndarray:
     return np.hstack([adata.obsm["X_pca"] / adata.obsm["X_pca"].std() for adata in mdata.mod.values()])
 
 
+def few_cells(raw: MuData, sizes: list[int]) -> None:
+    """Compare the recipes "default" and "batches" on random cells, preprocessed and fitted within runs."""
+    rows = []
+    for n_cells in sizes:
+        mdata = raw[np.random.default_rng(0).permutation(raw.n_obs)[:n_cells]].copy()
+        clipdim.pp.citeseq(mdata, batch_key="batch")
+        for recipe in ("default", "batches"):
+            found = []
+            for seed in SEEDS:
+                clipdim.tl.fit(
+                    mdata, batch_key="batch", recipe=RECIPES[recipe], holdout=0.3, random_state=seed, progress=False
+                )
+                dimension = mdata.uns["clipdim"]["intrinsic_dimension"]["joint"]["estimate"]
+                matching = clipdim.tl.match(mdata).query("split == 'held-out'")["top_alpha"].mean()
+                found.append({"intrinsic dimension": dimension, "top-0.5 %": matching, **measures(mdata)})
+            means = pd.DataFrame(found).mean().map("{:.3f}".format)
+            means["intrinsic dimension"] = means["intrinsic dimension"][:-2]
+            rows.append({"cells": f"{n_cells:,}", "recipe": recipe, **means})
+            print(rows[-1], flush=True)
+    note = f"Mean of {len(SEEDS)} seeds."
+    print(tables.write("batches_few_cells", pd.DataFrame(rows), note=note).read_text())
+
+
 def main() -> None:
     """Fit with and without the key, in preprocessing and in training."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--cells", type=int, nargs="+")
+    sizes = parser.parse_args().cells
     raw = two_runs()
+    if sizes:
+        few_cells(raw, sizes)
+        return
     rows, embeddings = [], {}
     for in_pp in (None, "batch"):
         mdata = raw.copy()

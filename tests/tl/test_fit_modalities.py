@@ -265,3 +265,19 @@ def test_known_dimension(make, n_shared, n_pairwise):
     fit(mdata, 16, holdout=0.3, progress=False, device="cpu")
     for row in mdata.uns["clipdim"]["pairs"].itertuples():
         assert row.intrinsic_dimension == pytest.approx(n_shared + n_pairwise, abs=1)
+
+
+def test_the_temperature_of_a_pair_that_shares_no_cell_is_in_no_mean(make_mdata):
+    mdata = make_mdata(300, names=("rna", "prot", "atac"))
+    # no cell has both protein and chromatin
+    mdata.mod["prot"] = mdata["prot"][mdata["prot"].obs_names.isin([f"cell{i}" for i in range(150)])].copy()
+    mdata.mod["atac"] = mdata["atac"][~mdata["atac"].obs_names.isin([f"cell{i}" for i in range(150)])].copy()
+    mdata = mudata.MuData(dict(mdata.mod))
+    fit(mdata, 4, max_epochs=4, progress=False, device="cpu")
+    result = mdata.uns["clipdim"]
+    trained = result["pairs"].set_index(["first", "second"])["temperature"].dropna()
+    assert set(trained.index) == {("rna", "prot"), ("rna", "atac")}
+    least = result["params"]["recipe"]["min_temperature"]
+    expected = np.exp(np.log(trained - least).mean()) + least
+    assert result["temperature"] == pytest.approx(expected, rel=1e-5)
+    assert result["history"]["temperature"].iloc[-1] == pytest.approx(expected, rel=1e-5)

@@ -8,7 +8,7 @@ import numpy as np
 from mudata import MuData
 
 from clipdim._mudata.reading import to_float32
-from clipdim._mudata.representations import MAX_FEATURES_OF_X, _check_values, _looks_like_counts
+from clipdim._mudata.representations import MAX_FEATURES_OF_X, check_values, looks_like_counts
 
 
 def feature_columns(
@@ -58,8 +58,8 @@ def feature_values(mdata: MuData, modality: str, columns: np.ndarray, layer: str
     """Values of some features, finite float32 (cells of the modality x features), of ``X`` or of a layer."""
     values, where = _stored(mdata, modality, layer)
     matrix = to_float32(values, columns)
-    _check_values(matrix, where)
-    if layer is None and _looks_like_counts(matrix):
+    check_values(matrix, where)
+    if layer is None and looks_like_counts(matrix):
         msg = (
             f"{where} holds non-negative integers, which look like raw counts, so what is imputed is in counts; run "
             "clipdim.pp.citeseq(reference) first, unless they are meant"

@@ -86,8 +86,8 @@ def representation(
         )
         raise ValueError(msg)
     matrix = to_float32(values, columns)
-    _check_values(matrix, where)
-    if use_rep == "X" and _looks_like_counts(matrix):
+    check_values(matrix, where)
+    if use_rep == "X" and looks_like_counts(matrix):
         msg = (
             f"{where} holds non-negative integers, which look like raw counts; run clipdim.pp.citeseq(mdata) first "
             "unless they are meant"
@@ -96,7 +96,7 @@ def representation(
     return matrix
 
 
-def _check_values(matrix: np.ndarray, where: str) -> None:
+def check_values(matrix: np.ndarray, where: str) -> None:
     finite = np.isfinite(matrix)
     if not finite.all():
         cells = np.flatnonzero(~finite.all(axis=1))
@@ -121,6 +121,6 @@ def check_varies(matrix: np.ndarray, where: str) -> None:
         warnings.warn(msg, UserWarning, stacklevel=4)
 
 
-def _looks_like_counts(matrix: np.ndarray) -> bool:
+def looks_like_counts(matrix: np.ndarray) -> bool:
     sample = matrix[:1000]
     return bool(sample.min() >= 0 and sample.max() > 20 and np.array_equal(sample, np.rint(sample)))

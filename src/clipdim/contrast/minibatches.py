@@ -39,6 +39,11 @@ class Minibatches:
                 modalities = has.nonzero().squeeze(1).tolist()
                 self._parts.append(_Part(modalities, cells, batch_size, None if groups is None else groups[cells]))
 
+    @property
+    def modalities(self) -> list[list[int]]:
+        """Each set of modalities that minibatches have."""
+        return [part.modalities for part in self._parts]
+
     def __len__(self) -> int:
         return sum(part.n_minibatches for part in self._parts)
 

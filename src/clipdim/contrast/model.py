@@ -92,9 +92,10 @@ class ContrastiveModel(nn.Module):
         """``exp(c s) + tau_min`` for the trained scalar s of each pair of modalities, (pairs,)."""
         return (self.recipe.temperature_rate * self.temperature_parameter).exp() + self.recipe.min_temperature
 
-    def temperature(self) -> Tensor:
-        """Temperature of the mean of the trained scalars; with two modalities their temperature."""
-        scalar = self.temperature_parameter.mean()
+    def temperature(self, pairs: Sequence[int] | None = None) -> Tensor:
+        """Temperature of the mean of the trained scalars, of all pairs or of some by number."""
+        scalars = self.temperature_parameter
+        scalar = (scalars if pairs is None else scalars[list(pairs)]).mean()
         return (self.recipe.temperature_rate * scalar).exp() + self.recipe.min_temperature
 
     def normalize(self, outputs: Tensor, mean_norm: Tensor) -> Tensor:

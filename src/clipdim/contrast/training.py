@@ -127,6 +127,8 @@ def train(
     n_batches = min(len(minibatches), n_cells // batch_size) if rows is None else len(minibatches)
     n_epochs = recipe.n_epochs(n_cells * n_processes)
     optimizer = Optimizer(model, recipe, n_batches * n_epochs)
+    together = [{names[number] for number in numbers} for numbers in minibatches.modalities]
+    trained = [number for number, pair in enumerate(model.pairs) if any(set(pair) <= has for has in together)]
 
     def loss_of(modalities: Sequence[int], cells: Tensor, generator: Generator | None) -> Tensor:
         minibatch = {
@@ -163,7 +165,7 @@ def train(
         epoch = Epoch(
             index,
             (total / n_batches).item(),
-            model.temperature().item(),
+            model.temperature(trained).item(),
             tuple(model.temperatures().tolist()),
         )
         model.eval()

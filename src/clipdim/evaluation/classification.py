@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike
 
-from clipdim.evaluation.matching import _BLOCK_VALUES, _TILE_TARGETS, _pair, _rows
+from clipdim.evaluation.matching import BLOCK_VALUES, TILE_TARGETS, check_pair, check_rows
 from clipdim.neighbors import in_threads, nearest_neighbors, nearest_points
 
 
@@ -66,11 +66,11 @@ def label_match(u: ArrayLike, v: ArrayLike, labels: ArrayLike, *, rows: ArrayLik
     >>> label_match(np.eye(3), np.eye(3)[[0, 2, 1]], ["B", "T", "NK"]).tolist()
     ['B', 'NK', 'T']
     """
-    u, v = _pair(u, v)
+    u, v = check_pair(u, v)
     labels = _labels(labels, len(u))
-    rows = _rows(rows, len(u))
-    width = min(_TILE_TARGETS, len(u))
-    size = _BLOCK_VALUES // width
+    rows = check_rows(rows, len(u))
+    width = min(TILE_TARGETS, len(u))
+    size = BLOCK_VALUES // width
 
     def part(numbers: np.ndarray) -> np.ndarray:
         blocks = np.split(rows[numbers], range(size, len(numbers), size))
@@ -145,13 +145,13 @@ def knn_labels(
         raise ValueError(msg)
     k = min(n_neighbors, others)
     if query is None:
-        neighbors = nearest_neighbors(train, k, rows=_rows(rows, len(train)), backend="exact").indices
+        neighbors = nearest_neighbors(train, k, rows=check_rows(rows, len(train)), backend="exact").indices
     else:
         query = _embedding(query)
         if query.shape[1] != train.shape[1]:
             msg = f"the cells to predict have {query.shape[1]} dimensions, the training cells {train.shape[1]}"
             raise ValueError(msg)
-        neighbors = nearest_points(train, query[_rows(rows, len(query))], k)[1]
+        neighbors = nearest_points(train, query[check_rows(rows, len(query))], k)[1]
     classes, codes = np.unique(labels, return_inverse=True)
     # one bin for each pair of cell and class; argmax takes the first of equal votes
     bins = codes[neighbors] + len(classes) * np.arange(len(neighbors))[:, None]

@@ -10,8 +10,8 @@ from numpy.typing import ArrayLike
 from clipdim.neighbors import draw_rows, in_threads
 
 # similarities held at once, and targets of them: 2^20 float32 are 4 MB and stay in the cache
-_BLOCK_VALUES = 2**20
-_TILE_TARGETS = 2**13
+BLOCK_VALUES = 2**20
+TILE_TARGETS = 2**13
 
 
 @dataclass(frozen=True)
@@ -73,15 +73,15 @@ def ranks(u: ArrayLike, v: ArrayLike, *, rows: ArrayLike | None = None, block_si
     >>> ranks(np.eye(3), np.eye(3)[[0, 2, 1]]).tolist()
     [1.0, 2.5, 2.5]
     """
-    u, v = _pair(u, v)
+    u, v = check_pair(u, v)
     n, d = u.shape
-    rows = _rows(rows, n)
-    n_tiles = -(-n // _TILE_TARGETS)
+    rows = check_rows(rows, n)
+    n_tiles = -(-n // TILE_TARGETS)
     width = -(-n // n_tiles)
     targets = torch.zeros((n_tiles * width, d))
     targets[:n] = torch.from_numpy(v)
     tiles = targets.split(width)
-    size = block_size or max(1, _BLOCK_VALUES // width)
+    size = block_size or max(1, BLOCK_VALUES // width)
 
     def part(numbers: np.ndarray) -> np.ndarray:
         buffer = torch.empty((min(size, len(numbers)), width))
@@ -168,7 +168,7 @@ def match_scores(
     if not isinstance(k, Iterable) or any(not isinstance(number, int | np.integer) or number < 1 for number in k):
         msg = f"k={k!r} must hold integers of at least 1, for instance (1, 10, 50)"
         raise ValueError(msg)
-    u, v = _pair(u, v)
+    u, v = check_pair(u, v)
     n = len(u)
     rank = ranks(u, v, rows=draw_rows(n, n_queries, random_state=random_state))
     return MatchScores(
@@ -181,7 +181,8 @@ def match_scores(
     )
 
 
-def _rows(rows: ArrayLike | None, n: int) -> np.ndarray:
+def check_rows(rows: ArrayLike | None, n: int) -> np.ndarray:
+    """Return row numbers, of all n rows where none are given, as integers."""
     if rows is None:
         return np.arange(n)
     found = np.asarray(rows)
@@ -191,7 +192,8 @@ def _rows(rows: ArrayLike | None, n: int) -> np.ndarray:
     return found
 
 
-def _pair(u: ArrayLike, v: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
+def check_pair(u: ArrayLike, v: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
+    """Return two embeddings of the same cells as float32."""
     u, v = np.asarray(u, dtype=np.float32), np.asarray(v, dtype=np.float32)
     if u.ndim != 2 or u.shape != v.shape or len(u) == 0:
         msg = f"the embeddings must be of one shape (cells, dimensions), got {u.shape} and {v.shape}"

@@ -91,7 +91,7 @@ def classify(
     ['joint k-NN', 'rna to prot', 'prot to rna']
     """
     embeddings = paired_embeddings(require_mudata(mdata), key)
-    labels = _class_labels(obs_column(mdata, label_key), label_key)
+    labels = class_labels(obs_column(mdata, label_key), label_key)
     used = embeddings.of_split(_keys.TRAIN) | embeddings.of_split(_keys.HELD_OUT)
     labelled = labels.notna().to_numpy()
     if n_missing := int((used & ~labelled).sum()):
@@ -132,7 +132,7 @@ def classify(
     return table
 
 
-def _class_labels(column: pd.Series, label_key: str) -> pd.Series:
+def class_labels(column: pd.Series, label_key: str) -> pd.Series:
     if pd.api.types.is_float_dtype(column.dtype):
         if (column.dropna() % 1 != 0).any():
             msg = f"{label_key!r} holds fractions, not classes; bin it first, pandas.cut(mdata.obs[{label_key!r}], 5)"

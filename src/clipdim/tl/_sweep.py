@@ -25,7 +25,7 @@ from clipdim.tl._sweeping import (
     check_path,
     check_slot,
     choose_jobs,
-    class_labels,
+    paired_labels,
     run_fits,
 )
 
@@ -150,7 +150,7 @@ def sweep(
     obs = pd.DataFrame(index=mdata.obs_names[cells])
     keys = [label_keys] if isinstance(label_keys, str) else list(dict.fromkeys(label_keys))
     for label_key in keys:
-        obs[label_key] = class_labels(mdata, label_key, cells)
+        obs[label_key] = paired_labels(mdata, label_key, cells)
     for name in _mudata.batch_columns(batch_key):
         obs[name] = _mudata.obs_column(mdata, name).to_numpy()[cells]
     plan = Plan(

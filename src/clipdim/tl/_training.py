@@ -124,16 +124,13 @@ def results_of(
     cells, rows = _keys.TRAIN if measured is data.train else _keys.HELD_OUT, data.rows[measured]
     points = {name: x[rows[rows[:, column] >= 0, column]] for column, (name, x) in enumerate(embeddings.items())}
     points[_keys.JOINT] = _mudata.mean_embedding(embeddings, rows)
+    pairs = pair_table(
+        embeddings, data.rows, train=data.train, measured=measured, temperatures=model.temperatures().tolist()
+    )
     result: _keys.Fit = {
         "history": history,
-        "temperature": float(history["temperature"].iloc[-1]),
-        "pairs": pair_table(
-            embeddings,
-            data.rows,
-            train=data.train,
-            measured=measured,
-            temperatures=model.temperatures().tolist(),
-        ),
+        "temperature": model.temperature(np.flatnonzero(pairs["temperature"].notna()).tolist()).item(),
+        "pairs": pairs,
         "intrinsic_dimension": {name: final_dimension(x, cells) for name, x in points.items()},
         "encoders": {name: encoder.to_arrays() for name, encoder in model.encoders.items()},
     }

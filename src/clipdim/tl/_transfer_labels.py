@@ -22,7 +22,7 @@ from clipdim._mudata import (
 )
 from clipdim.evaluation import calibrate, reliability, votes, votes_among
 from clipdim.neighbors import draw_rows
-from clipdim.tl._classify import _class_labels
+from clipdim.tl._classify import class_labels
 from clipdim.tl._combinations import choose_modalities, combinations, comparable, mean_embedding
 
 UNASSIGNED = "unassigned"
@@ -223,7 +223,7 @@ def _check_writable(query: MuData, key_added: str) -> None:
 def _labels(reference: MuData, label_key: str, known: Embeddings) -> tuple[np.ndarray, list[str]]:
     """Code of the label of each cell that can vote, -1 for the others, and the names of the codes."""
     column = obs_column(reference, label_key)
-    labels, embedded = _class_labels(column, label_key), known.has.any(axis=1)
+    labels, embedded = class_labels(column, label_key), known.has.any(axis=1)
     if n_missing := int((labels.isna() & embedded).sum()):
         msg = f"{n_missing} of {int(embedded.sum())} cells of the reference have no {label_key!r} and do not vote"
         warnings.warn(msg, UserWarning, stacklevel=3)

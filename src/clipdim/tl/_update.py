@@ -174,7 +174,6 @@ def update(
         msg = f"max_shift={max_shift:g} leaves no room to learn: the encoders stay as they are; pass a larger one"
         warnings.warn(msg, UserWarning, stacklevel=2)
     result, embeddings, norms = results_of(model, new, history)
-    result["temperature"] = model.temperature().item()  # the history's is from before the way back
     # encoders of modalities that the new sample lacks stay as they are
     result["encoders"] = {**fit["encoders"], **result["encoders"]}
     result["features"] = dict(fit["features"])

@@ -14,7 +14,7 @@ from joblib import cpu_count  # type: ignore[import-untyped]
 from mudata import MuData
 
 from clipdim import _keys, _mudata
-from clipdim.tl._classify import _class_labels
+from clipdim.tl._classify import class_labels
 
 MAX_OUT_DIM = 4_096
 
@@ -77,10 +77,10 @@ def check_path(path: str | os.PathLike) -> Path:
     return where
 
 
-def class_labels(mdata: MuData, label_key: str, cells: np.ndarray) -> pd.Series:
+def paired_labels(mdata: MuData, label_key: str, cells: np.ndarray) -> pd.Series:
     """Labels of the paired cells."""
     column = _mudata.obs_column(mdata, label_key).iloc[cells]
-    labels = _class_labels(column, label_key)
+    labels = class_labels(column, label_key)
     n_missing = int(labels.isna().sum())
     if (n_classes := labels.nunique()) < 2:
         msg = (
