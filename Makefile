@@ -5,7 +5,7 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow lint docs bench quality paper clean
+.PHONY: help demo test test-slow lint docs bench quality paper peers clean
 # two pips at once would spoil .venv
 .NOTPARALLEL:
 
@@ -51,6 +51,9 @@ quality: .venv/.base ## the table of held-out quality on real data, three seeds
 
 paper: .venv/.base ## the paper's experiments, figures and table in docs/paper; QUICK=1: small ones, in docs/paper/quick
 	$(BIN)/python benchmarks/paper $(if $(QUICK),--quick)
+
+peers: .venv/.peers ## clipdim beside totalVI, MOFA+, WNN and others; QUICK=1: few cells, to see that it runs
+	$(BIN)/python benchmarks/peers $(if $(QUICK),--quick)
 
 clean: ## remove what the other targets made
 	rm -rf .venv demo docs/_build docs/api/generated docs/tutorials docs/paper/cache docs/paper/quick dist

@@ -1,7 +1,14 @@
+import copy
 import os
+from contextlib import contextmanager
 from pathlib import Path
 
+import mudata
+import numpy as np
+import pandas as pd
 import pytest
+from anndata import AnnData
+from scipy.sparse import issparse
 
 
 @pytest.fixture(scope="session")
@@ -19,3 +26,87 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
         if not torch.cuda.is_available():
             pytest.skip("needs a CUDA device")
+
+
+@pytest.fixture
+def make_mdata():
+    """
+    Return a function that makes a MuData whose modalities show shared latent dimensions and noise of their own.
+
+    A seed stands for a sample; what a feature means is the same in every sample. The last ``lacking`` cells lack the
+    first modality, the first ``lacking`` the others. Rows are shuffled in each modality unless ``shuffled`` is False.
+    """
+
+    def make(n_cells=300, n_shared=3, *, names=("rna", "prot"), lacking=0, shuffled=True, seed=0):
+        rng = np.random.default_rng(seed)
+        latent = rng.normal(size=(n_cells, n_shared))
+        modalities = {}
+        for place, (name, n_features) in enumerate(zip(names, (12, 8, 10), strict=False)):
+            loadings = np.random.default_rng(n_features).normal(size=(n_shared, n_features))
+            values = (latent @ loadings + 0.3 * rng.normal(size=(n_cells, n_features))).astype(np.float32)
+            cells = pd.Index([f"cell{i}" for i in range(n_cells)])
+            rows = np.arange(lacking, n_cells) if place else np.arange(n_cells - lacking)
+            rows = rng.permutation(rows) if shuffled else rows
+            modalities[name] = AnnData(values[rows], obs=pd.DataFrame(index=cells[rows]))
+            modalities[name].var_names = [f"{name}{i}" for i in range(n_features)]
+        return mudata.MuData(modalities)
+
+    return make
+
+
+def _contents(mdata):
+    """All that a MuData holds, copied, in nested dicts."""
+    return {
+        name: {
+            "X": getattr(data, "X", None) is not None and data.X.copy(),
+            **{slot: getattr(data, slot).copy() for slot in ("obs", "var")},
+            **{
+                slot: copy.deepcopy(dict(getattr(data, slot)))
+                for slot in ("obsm", "varm", "obsp", "uns", "layers")
+                if getattr(data, slot, None) is not None
+            },
+        }
+        for name, data in (("mdata", mdata), *mdata.mod.items())
+    }
+
+
+def _assert_same(found, expected, where=""):
+    """Equal bit for bit, types of arrays included; strings and numbers may come back as their numpy kin."""
+    if isinstance(expected, dict):
+        assert set(found) == set(expected), where
+        for name, value in expected.items():
+            _assert_same(found[name], value, f"{where}/{name}")
+    elif isinstance(expected, pd.DataFrame):
+        pd.testing.assert_frame_equal(found, expected, check_exact=True, obj=where)
+    elif isinstance(expected, np.ndarray):
+        assert isinstance(found, np.ndarray), where
+        if expected.dtype.kind == "O":
+            assert found.tolist() == expected.tolist(), where
+        else:
+            assert found.dtype == expected.dtype, where
+            np.testing.assert_array_equal(found, expected, err_msg=where)
+    elif issparse(expected):
+        assert type(found) is type(expected), where
+        assert (found != expected).nnz == 0, where
+    else:
+        assert (found is None) == (expected is None), where
+        assert found == expected, where
+
+
+@pytest.fixture
+def assert_same():
+    """Return the comparison of nested dicts of arrays, tables, numbers, strings and None."""
+    return _assert_same
+
+
+@pytest.fixture
+def unchanged():
+    """Return a context manager: whatever happens inside, the MuData is afterwards what it was."""
+
+    @contextmanager
+    def context(mdata):
+        before = _contents(mdata)
+        yield
+        _assert_same(_contents(mdata), before)
+
+    return context

@@ -12,6 +12,7 @@ from importlinter.cli import lint_imports
 
 ROOT = Path(__file__).parents[1]
 MUDATA_ROOMS = ("pp", "tl", "pl", "datasets")
+MODEL_ROOM = "model"
 ARRAY_ROOMS = ("contrast", "dimension", "evaluation", "neighbors")
 
 
@@ -19,16 +20,27 @@ def public_names(*rooms: str) -> list[tuple[str, str]]:
     return [(room, name) for room in rooms for name in import_module(f"clipdim.{room}").__all__]
 
 
+def function(room: str, name: str):
+    return getattr(import_module(f"clipdim.{room}"), name)
+
+
 FUNCTIONS = [
     pytest.param(room, name, id=f"{room}.{name}")
     for room, name in public_names(*MUDATA_ROOMS)
-    if inspect.isfunction(getattr(import_module(f"clipdim.{room}"), name))
+    if inspect.isfunction(function(room, name))
 ]
 each_function = pytest.mark.parametrize(("room", "name"), FUNCTIONS)
 
 
-def function(room: str, name: str):
-    return getattr(import_module(f"clipdim.{room}"), name)
+MODELS = import_module(f"clipdim.{MODEL_ROOM}").__all__
+each_model = pytest.mark.parametrize("name", MODELS)
+METHODS = [
+    pytest.param(model, name, id=f"{model}.{name}")
+    for model in MODELS
+    for name, member in inspect.getmembers(function(MODEL_ROOM, model), inspect.isroutine)
+    if not name.startswith("_") or name == "__init__"
+]
+each_method = pytest.mark.parametrize(("model", "name"), METHODS)
 
 
 def sections(docstring: str) -> dict[str, str]:
@@ -60,14 +72,41 @@ def test_function_lies_in_the_file_named_after_it(room, name):
     assert function(room, name).__module__ == f"clipdim.{room}._{name}"
 
 
-@each_function
-def test_signature(room, name):
-    signature = inspect.signature(function(room, name))
-    parameters = signature.parameters.values()
+@each_model
+def test_model_lies_in_the_file_named_after_it(name):
+    file = re.sub(r"(?<!^)(?=[A-Z])", "_", name).lower()
+    assert function(MODEL_ROOM, name).__module__ == f"clipdim.{MODEL_ROOM}._{file}"
+
+
+def parameters_of(call) -> dict[str, inspect.Parameter]:
+    return {name: found for name, found in inspect.signature(call).parameters.items() if name != "self"}
+
+
+def check_signature(call) -> None:
+    parameters = parameters_of(call).values()
     assert all(parameter.kind is not parameter.VAR_KEYWORD for parameter in parameters)
     assert sum(parameter.kind is not parameter.KEYWORD_ONLY for parameter in parameters) <= 3
     assert all(parameter.annotation is not parameter.empty for parameter in parameters)
-    assert signature.return_annotation is not signature.empty
+    assert inspect.signature(call).return_annotation is not inspect.Signature.empty
+
+
+def described_parameters(docstring: str) -> set[str]:
+    return {
+        parameter.strip()
+        for line in sections(docstring).get("Parameters", "").splitlines()
+        if re.match(r"\w", line)
+        for parameter in line.split(",")
+    }
+
+
+@each_function
+def test_signature(room, name):
+    check_signature(function(room, name))
+
+
+@each_method
+def test_signature_of_method(model, name):
+    check_signature(getattr(function(MODEL_ROOM, model), name))
 
 
 @each_function
@@ -75,16 +114,27 @@ def test_docstring(room, name):
     found = sections(inspect.getdoc(function(room, name)))
     assert {"Returns", "Yields"} & set(found)
     assert ">>> " in found["Examples"]
-    described = {
-        parameter.strip()
-        for line in found.get("Parameters", "").splitlines()
-        if re.match(r"\w", line)
-        for parameter in line.split(",")
-    }
-    assert described == set(inspect.signature(function(room, name)).parameters)
+    assert described_parameters(inspect.getdoc(function(room, name))) == set(parameters_of(function(room, name)))
 
 
-@pytest.mark.parametrize("room", [*MUDATA_ROOMS, *ARRAY_ROOMS])
+@each_method
+def test_docstring_of_method(model, name):
+    """That of ``__init__`` is the class's."""
+    owner = function(MODEL_ROOM, model)
+    method = getattr(owner, name)
+    docstring = inspect.getdoc(owner if name == "__init__" else method)
+    assert {"Raises", "Examples"} <= set(sections(docstring))
+    assert ">>> " in sections(docstring)["Examples"]
+    assert described_parameters(docstring) == set(parameters_of(method))
+
+
+@each_model
+def test_properties_are_documented(name):
+    members = inspect.getmembers(function(MODEL_ROOM, name), lambda member: isinstance(member, property))
+    assert all(inspect.getdoc(member) for _, member in members)
+
+
+@pytest.mark.parametrize("room", [*MUDATA_ROOMS, MODEL_ROOM, *ARRAY_ROOMS])
 def test_every_public_name_has_a_page(room):
     page = (ROOT / "docs" / "api" / f"{room}.md").read_text()
     listed = re.findall(r"^(?:   |\.\. data:: )(\w+)$", page, flags=re.MULTILINE)

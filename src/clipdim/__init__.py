@@ -5,9 +5,9 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from clipdim import datasets, pl, pp, tl
+    from clipdim import datasets, model, pl, pp, tl
 
-__all__ = ["datasets", "pl", "pp", "tl"]
+__all__ = ["datasets", "model", "pl", "pp", "tl"]
 __version__ = version("clipdim")
 
 

@@ -14,6 +14,10 @@ LOADINGS = "PCs"
 COUNTS = "counts"
 PREPROCESSING = "clipdim_pp"
 
+# of clipdim.model: what setup_mudata leaves in a MuData, and what a saved model has besides its fit
+SETUP = "clipdim_setup"
+MODEL = "clipdim_model"
+
 # categories of the split column; a cell that lacks a modality has no split
 TRAIN = "train"
 HELD_OUT = "held-out"
@@ -30,6 +34,16 @@ PROTEIN_NAMES = ("prot", "protein", "adt", "PROT", "protein_expression", "ADT")
 def embedding(key: str = KEY) -> str:
     """Name of the embedding in ``.obsm``, of the MuData and of each modality."""
     return f"X_{key}"
+
+
+def private(key: str = KEY) -> str:
+    """Name of each modality's private dimensions in its ``.obsm``."""
+    return f"X_{key}_private"
+
+
+def complete(key: str = KEY) -> str:
+    """Name of shared and private dimensions side by side in ``mdata.obsm``."""
+    return f"X_{key}_complete"
 
 
 def split(key: str = KEY) -> str:
@@ -106,10 +120,16 @@ class Fit(TypedDict, total=False):
     features: dict[str, np.ndarray]
     snapshots: Snapshots
     shift: pd.DataFrame
+    private: dict[str, Any]
+    """Maps to the private dimensions of each modality, and how they stand beside the shared embedding."""
+    private_variance: pd.DataFrame
     match: pd.DataFrame
     classify: pd.DataFrame
     confusion: pd.DataFrame
     diagnose: pd.DataFrame
+    loadings: pd.DataFrame
+    directions: np.ndarray
+    """(out_dim x directions) unit vectors that the loadings belong to."""
 
 
 class Sweep(TypedDict):
@@ -118,3 +138,30 @@ class Sweep(TypedDict):
     settings: dict[str, Any]
     table: pd.DataFrame
     failures: pd.DataFrame
+
+
+class Setup(TypedDict, total=False):
+    """``mdata.uns["clipdim_setup"]``."""
+
+    version: str
+    modalities: np.ndarray
+    use_rep: dict[str, str]
+    """Representation of each modality."""
+    batch_key: str | np.ndarray
+    """Column of ``.obs``, or an array of several; left out where there is none."""
+
+
+class Model(TypedDict, total=False):
+    """``.uns["clipdim_model"]`` of a saved model."""
+
+    key: str
+    """Name of the fit."""
+    n_latent: int
+    recipe: str | dict[str, Any]
+    """As it was given: a name, or the fields that are not None."""
+    similarity: str
+    """Left out where it is the recipe's."""
+    cells: np.ndarray
+    """Names of the cells that the model was trained with."""
+    split: np.ndarray
+    """Split of each of them, ``""`` for those without."""

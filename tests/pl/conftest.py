@@ -69,6 +69,29 @@ def _snapshots(
     }
 
 
+# as long as names of features get, one of them the name of a gene and of a protein
+GENES = ["CD14", "HLA-DRB1", "AC133644.2", "LINC02446", "ENSG00000243485.5", "TRAV14DV4", "MT-CO2", "CD8A"]
+FEATURES = {
+    "rna": GENES + [f"GENE{number}" for number in range(60)],
+    "prot": ["CD14", "CD3-UCHT1_TotalSeqB", "anti-human CD45RA", "HLA-A,B,C", "CD16", "PD-1"],
+    "atac": [f"chr{number}:117895240-117897180" for number in range(1, 20)],
+}
+
+
+def _loadings(modalities: tuple[str, ...], out_dim: int) -> pd.DataFrame:
+    """Table as ``tl.loadings`` stores it, each direction with a few features that go along with it."""
+    rng, n, tables = np.random.default_rng(2), min(out_dim, 10), []
+    for name in modalities:
+        shape = (n, len(FEATURES[name]))
+        values = np.tanh(0.15 * rng.normal(size=shape) + (rng.random(shape) < 0.1) * rng.normal(size=shape))
+        values[:, 5] = np.nan
+        table = pd.DataFrame({"modality": name, "feature": np.tile(FEATURES[name], n), "loading": values.ravel()})
+        table["direction"] = np.repeat(np.arange(1, n + 1), shape[1])
+        tables.append(table)
+    table = pd.concat(tables, ignore_index=True).astype({"modality": "category", "feature": "category"})
+    return table.assign(variance=0.5 ** table["direction"], agreement=0.9 ** table["direction"], n_cells=900)
+
+
 def build_fitted(
     n_cells: int = 900,
     *,
@@ -145,6 +168,7 @@ def build_fitted(
         "temperature": float(history["temperature"].iloc[-1]),
         "intrinsic_dimension": dimension,
         "encoders": {},
+        "loadings": _loadings(modalities, out_dim),
         "snapshots": _snapshots(mdata, by_modality, modalities, key),
     }
 

@@ -13,14 +13,14 @@ from clipdim import pl
 
 # of several fits and of new cells: test_sweep.py, test_reliability.py
 FIGURES = [name for name in pl.__all__ if name not in ("sweep", "reliability")]
-PANELS = {"history": 3, "snapshots": 3}
+PANELS = {"history": 3, "snapshots": 3, "loadings": 2}
 PROJECTIONS = {"snapshots": "3d"}
 
 
 def _state(mdata):
     """Everything that a figure could change, as bytes and text."""
     frames = {"mdata": mdata.obs, **{name: adata.obs for name, adata in mdata.mod.items()}}
-    frames |= {name: mdata.uns["clipdim"][name] for name in ("history", "classify", "confusion")}
+    frames |= {name: mdata.uns["clipdim"][name] for name in ("history", "classify", "confusion", "loadings")}
     arrays = [mdata.obsm["X_clipdim"], *(adata.obsm["X_clipdim"] for adata in mdata.mod.values())]
     uns = {name: value for name, value in mdata.uns["clipdim"].items() if name not in frames}
     return (
@@ -67,7 +67,7 @@ def test_draws_on_the_given_axes(name, fitted):
 
 @pytest.mark.parametrize("name", FIGURES)
 def test_refuses_other_axes(name, fitted):
-    _, given = plt.subplots(1, 2)
+    _, given = plt.subplots(1, 4)
     with pytest.raises((TypeError, ValueError), match="matplotlib Axes"):
         getattr(pl, name)(fitted, ax=given)
 
@@ -114,7 +114,7 @@ def test_text_is_legible_and_inside_the_figure(name, make_fitted):
     assert box.y1 <= height + 0.02
 
 
-@pytest.mark.parametrize("name", [name for name in FIGURES if name != "temperature"])
+@pytest.mark.parametrize("name", [name for name in FIGURES if name not in ("temperature", "loadings")])
 def test_says_that_no_cells_were_held_out(name, make_fitted):
     axes = np.atleast_1d(getattr(pl, name)(make_fitted(200, holdout=0)))
     shown = [text.get_text() for text in axes[0].figure.findobj(mpl.text.Text)]

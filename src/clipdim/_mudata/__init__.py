@@ -1,7 +1,8 @@
 """The only room that reads from or writes to MuData slots: pairing, representations, results."""
 
 from clipdim._mudata.batches import batch_codes, batch_columns, batch_labels
-from clipdim._mudata.features import feature_columns, feature_values
+from clipdim._mudata.extracts import encoder_inputs, without_cells
+from clipdim._mudata.features import feature_columns, feature_matrix, feature_values
 from clipdim._mudata.inputs import Inputs, read_inputs
 from clipdim._mudata.pairing import modality_names, obs_column, pair, require_mudata
 from clipdim._mudata.queries import match_features, matched_representation
@@ -17,16 +18,21 @@ from clipdim._mudata.results import (
     write_embedded,
     write_embeddings,
     write_fit,
+    write_private,
     write_tables,
 )
+from clipdim._mudata.setups import Setup, read_setup, write_setup
 
 __all__ = [
     "Embeddings",
     "Inputs",
+    "Setup",
     "batch_codes",
     "batch_columns",
     "batch_labels",
+    "encoder_inputs",
     "feature_columns",
+    "feature_matrix",
     "feature_values",
     "fingerprint",
     "match_features",
@@ -39,12 +45,16 @@ __all__ = [
     "query_embeddings",
     "read_fit",
     "read_inputs",
+    "read_setup",
     "refuse_other_fit",
     "representation",
     "require_mudata",
     "resolve_use_rep",
+    "without_cells",
     "write_embedded",
     "write_embeddings",
     "write_fit",
+    "write_private",
+    "write_setup",
     "write_tables",
 ]

@@ -5,10 +5,13 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from mudata import MuData
 
 from clipdim._mudata.reading import to_float32
 from clipdim._mudata.representations import MAX_FEATURES_OF_X, check_values, looks_like_counts
+
+CELLS_OF_SAMPLE = 200
 
 
 def feature_columns(
@@ -16,14 +19,7 @@ def feature_columns(
 ) -> np.ndarray:
     """Column of each feature of a modality that has values, (features,); of all, if they are not too many, for None."""
     _stored(mdata, modality, layer)
-    names = mdata[modality].var_names
-    if not names.is_unique:
-        twice = names[names.duplicated()].unique()[:3].tolist()
-        msg = (
-            f"feature names of modality {modality!r} are not unique (for instance {twice}); call "
-            f"reference[{modality!r}].var_names_make_unique() and reference.update()"
-        )
-        raise ValueError(msg)
+    names = _unique_names(mdata, modality, "reference")
     if features is None:
         if len(names) > MAX_FEATURES_OF_X:
             msg = (
@@ -66,6 +62,44 @@ def feature_values(mdata: MuData, modality: str, columns: np.ndarray, layer: str
         )
         warnings.warn(msg, UserWarning, stacklevel=3)
     return matrix
+
+
+def feature_matrix(mdata: MuData, modality: str, layer: str | None = None) -> Any:
+    """Values of all features as they are stored, of ``X`` or of a layer; warns where they do not look measured."""
+    values, where = _stored(mdata, modality, layer)
+    _unique_names(mdata, modality, "mdata")
+    if not (np.issubdtype(values.dtype, np.integer) or np.issubdtype(values.dtype, np.floating)):
+        msg = f"{where} has dtype {values.dtype}, expected real numbers"
+        raise TypeError(msg)
+    mend = f"name a layer with normalised values: layer={{{modality!r}: ...}}"
+    sample = to_float32(values[:CELLS_OF_SAMPLE])
+    if looks_like_counts(sample):
+        msg = (
+            f"{where} holds non-negative integers, which look like raw counts, so the number of counts of a cell has a "
+            f"part in every result; run clipdim.pp.citeseq(mdata) first, or {mend}"
+        )
+        warnings.warn(msg, UserWarning, stacklevel=3)
+    for name, other in mdata[modality].obsm.items():
+        if tuple(getattr(other, "shape", ())) != tuple(values.shape) or isinstance(other, pd.DataFrame):
+            continue
+        if np.array_equal(to_float32(other[:CELLS_OF_SAMPLE]), sample):
+            msg = f"{where} is .obsm[{name!r}], so its features are the dimensions of that and not what was measured"
+            warnings.warn(f"{msg}; {mend}", UserWarning, stacklevel=3)
+            break
+    return values
+
+
+def _unique_names(mdata: MuData, modality: str, called: str) -> pd.Index:
+    """Feature names of a modality of what the user calls ``reference`` or ``mdata``."""
+    names = mdata[modality].var_names
+    if not names.is_unique:
+        twice = names[names.duplicated()].unique()[:3].tolist()
+        msg = (
+            f"feature names of modality {modality!r} are not unique (for instance {twice}); call "
+            f"{called}[{modality!r}].var_names_make_unique() and {called}.update()"
+        )
+        raise ValueError(msg)
+    return names
 
 
 def _stored(mdata: MuData, modality: str, layer: str | None) -> tuple[Any, str]:

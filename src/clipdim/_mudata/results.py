@@ -154,10 +154,19 @@ def write_embeddings(
     ``embeddings[mod]`` is (cells of the modality x out_dim), ``norms[mod]`` is (cells of the modality,).
     """
     joint = mean_embedding(embeddings, pair(mdata, list(embeddings)))
+    mdata.obsm.pop(_keys.complete(key), None)  # of an earlier embedding
     for name, values in embeddings.items():
+        mdata[name].obsm.pop(_keys.private(key), None)
         mdata[name].obsm[_keys.embedding(key)] = values.astype(np.float32, copy=False)
         mdata[name].obs[_keys.norm(key)] = norms[name].astype(np.float32)
     mdata.obsm[_keys.embedding(key)] = joint
+
+
+def write_private(mdata: MuData, private: Mapping[str, np.ndarray], complete: np.ndarray, *, key: str) -> None:
+    """Write each modality's private dimensions, and shared and private ones of all cells."""
+    for name, values in private.items():
+        mdata[name].obsm[_keys.private(key)] = values
+    mdata.obsm[_keys.complete(key)] = complete
 
 
 def mean_embedding(embeddings: Mapping[str, np.ndarray], rows: np.ndarray) -> np.ndarray:
@@ -185,8 +194,8 @@ def write_fit(mdata: MuData, fit: _keys.Fit, split: pd.Categorical, *, key: str)
     mdata.uns[key] = {"version": version("clipdim"), **fit}
 
 
-def write_tables(mdata: MuData, tables: Mapping[str, pd.DataFrame], *, key: str) -> None:
-    """Write tables of measures beside the fit they belong to."""
+def write_tables(mdata: MuData, tables: Mapping[str, Any], *, key: str) -> None:
+    """Write tables of measures, and arrays they refer to, beside the fit they belong to."""
     mdata.uns[key] = {**mdata.uns[key], **tables}
 
 

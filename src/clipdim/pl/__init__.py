@@ -4,6 +4,7 @@ from clipdim.pl._accuracy import accuracy
 from clipdim.pl._confusion import confusion
 from clipdim.pl._history import history
 from clipdim.pl._intrinsic_dimension import intrinsic_dimension
+from clipdim.pl._loadings import loadings
 from clipdim.pl._norms import norms
 from clipdim.pl._reliability import reliability
 from clipdim.pl._similarity import similarity
@@ -16,6 +17,7 @@ __all__ = [
     "confusion",
     "history",
     "intrinsic_dimension",
+    "loadings",
     "norms",
     "reliability",
     "similarity",

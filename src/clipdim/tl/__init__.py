@@ -6,7 +6,9 @@ from clipdim.tl._embed import embed
 from clipdim.tl._fit import fit
 from clipdim.tl._impute import impute
 from clipdim.tl._intrinsic_dimension import intrinsic_dimension
+from clipdim.tl._loadings import loadings
 from clipdim.tl._match import match
+from clipdim.tl._private import private
 from clipdim.tl._reduce import reduce
 from clipdim.tl._sweep import sweep
 from clipdim.tl._transfer_labels import transfer_labels
@@ -19,7 +21,9 @@ __all__ = [
     "fit",
     "impute",
     "intrinsic_dimension",
+    "loadings",
     "match",
+    "private",
     "reduce",
     "sweep",
     "transfer_labels",

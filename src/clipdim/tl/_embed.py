@@ -5,6 +5,7 @@ from mudata import MuData
 
 from clipdim import _keys, _mudata
 from clipdim.contrast import ContrastiveModel, Recipe
+from clipdim.tl._completion import private_dimensions
 from clipdim.tl._device import resolve_device
 
 
@@ -46,6 +47,8 @@ def embed(
         Embedding of each modality.
     ``mdata[mod].obs["{key}_norm"]`` : float32
         Norm of the encoder's output over its mean in the reference.
+    ``mdata[mod].obsm["X_{key}_private"]``, ``mdata.obsm["X_{key}_complete"]`` : float32
+        If the reference has private dimensions: see :func:`clipdim.tl.private`.
     ``mdata.uns["{key}_embedded"]`` : dict
         ``fit``, a fingerprint of the reference's encoders, and ``version``; not where ``mdata`` holds the fit itself.
 
@@ -95,13 +98,15 @@ def embed(
         raise ValueError(msg)
     _mudata.refuse_other_fit(mdata, fit, key)
     model = ContrastiveModel.from_arrays(arrays, Recipe.from_stored(fit["params"]["recipe"])).to(resolve_device(device))
-    embeddings, norms = {}, {}
+    inputs, embeddings, norms = {}, {}, {}
     for name in names:
-        values = _mudata.matched_representation(mdata, reference, name, fit)
-        embeddings[name], norms[name] = model.embed(name, torch.from_numpy(values))
-    _mudata.pair(mdata, names)  # refuses cells that cannot be paired before anything is written
+        inputs[name] = _mudata.matched_representation(mdata, reference, name, fit)
+        embeddings[name], norms[name] = model.embed(name, torch.from_numpy(inputs[name]))
+    rows = _mudata.pair(mdata, names)  # refuses cells that cannot be paired before anything is written
     target = mdata.copy() if copy else mdata
     _mudata.write_embeddings(target, embeddings, norms, key=key)
+    if "private" in fit:
+        _mudata.write_private(target, *private_dimensions(fit["private"], inputs, embeddings, rows), key=key)
     if key not in target.uns:
         _mudata.write_embedded(target, fit, key=key)
     return target if copy else None

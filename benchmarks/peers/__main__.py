@@ -1,0 +1,59 @@
+"""
+clipdim beside other tools, on the same cells and splits: ``make peers``, or ``python benchmarks/peers --help``.
+
+Each fit is a process of its own. A peer gets the known cells (70 %) with its authors' settings and preprocessing, and
+embeds the new ones; those that cannot are fitted on all cells, without labels. What is timed is the fit, not the
+preprocessing. Fits that ``results/peers.csv`` has are not run again, unless ``--anew`` says so. A peer that is not
+installed or fails is shown with its error. ``--quick`` takes 1,500 cells, one seed and few epochs of the slow peers, to
+see that everything runs, as many at a time as there are cores: its numbers, in ``results/quick``, say nothing of how
+good or fast a peer is.
+"""
+
+import argparse
+import os
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from itertools import product
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+import machine
+import report
+import run
+import two_runs
+from data import DATA
+from peer import MODULES
+
+
+def main() -> None:
+    """Run what is missing, write tables and figures."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", nargs="+", choices=list(DATA), help="all that can be read; with --quick pbmc10k")
+    parser.add_argument("--peers", nargs="+", default=list(MODULES), choices=list(MODULES))
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--threads", type=int, nargs="+", default=[1])
+    parser.add_argument("--timeout", type=float, default=7200, help="seconds after which a fit is given up")
+    parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--anew", action="store_true", help="run again what is there")
+    parser.add_argument("--report", action="store_true", help="tables and figures of what is there, nothing is run")
+    arguments = parser.parse_args()
+    readable = [name for name in DATA if name != "two runs" or two_runs.VARIABLE in os.environ]
+    arguments.data = arguments.data or (["pbmc10k"] if arguments.quick else readable)
+    results = run.Results(quick=arguments.quick)
+    if not arguments.report:
+        seeds = arguments.seeds[:1] if arguments.quick else arguments.seeds
+        chosen = product(arguments.data, seeds, arguments.threads, arguments.peers)
+        rows = [{"data": data, "peer": peer, "seed": seed, "threads": threads} for data, seed, threads, peer in chosen]
+        rows = [row for row in rows if arguments.anew or not results.has(row)]
+        # the one whose time another is stopped at goes first
+        for first in (True, False):
+            of_stage = [row for row in rows if (row["peer"] == "clipdim") == first]
+            with ThreadPoolExecutor(machine.cores() if arguments.quick else 1) as pool:
+                list(pool.map(partial(run.fit, results=results, timeout=arguments.timeout), of_stage))
+    report.write(results)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,78 @@
+"""Figures of the comparison: quality against time, and embeddings side by side."""
+
+from pathlib import Path
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+import peer
+import report
+import scanpy as sc
+import seaborn as sns
+from anndata import AnnData
+from data import DATA
+from matplotlib.figure import Figure
+from run import Results
+
+OWN = ("clipdim", "clipdim, shared + private", "scVI + clipdim")
+SHOWN = ("clipdim", "clipdim, shared + private", "totalVI", "MOFA+", "concatenated PCA")
+# what takes no time at all is drawn at this many seconds
+INSTANT = 2e-3
+
+
+def draw_scatter(table: pd.DataFrame, path: Path) -> None:
+    """Accuracy of new cells against the seconds of the fit, one panel for each data set."""
+    names = [name for name in DATA if name in set(table["data"])]
+    figure = Figure(figsize=(4.6 * len(names), 4.8), layout="constrained")
+    colors = dict(zip(peer.MODULES, sns.color_palette("tab20", len(peer.MODULES)), strict=True))
+    handles = {}
+    for axes, data in zip(np.atleast_1d(figure.subplots(1, len(names))), names, strict=True):
+        means = table[table["data"] == data].groupby("peer")[["cpu_seconds", "15-NN accuracy"]].mean().dropna()
+        for name in [name for name in peer.MODULES if name in means.index]:
+            seconds, accuracy = means.loc[name]
+            own = name in OWN
+            handles[name] = axes.scatter(
+                *(max(seconds, INSTANT), accuracy),
+                color=colors[name],
+                s=160 if own else 80,
+                marker="*" if own else "o",
+                edgecolor="0.2",
+                linewidth=0.6,
+                zorder=3,
+            )
+        axes.set(xscale="log", xlabel="seconds of the fit, one core", title=data)
+        axes.grid(color="0.9")
+        sns.despine(ax=axes)
+    figure.axes[0].set_ylabel("15-NN accuracy of new cells")
+    figure.legend(handles.values(), handles, loc="outside lower center", ncols=6, frameon=False)
+    figure.savefig(path, dpi=130)
+
+
+def draw_embeddings(results: Results, path: Path) -> None:
+    """UMAP of embeddings of the first seed, coloured by cell type."""
+    mpl.use("Agg")
+    found = {data: report.load_embeddings(results, data) for data in ("pbmc10k", "bmcite")}
+    found = {data: {name: x for name, x in of.items() if name in SHOWN} for data, of in found.items()}
+    found = {data: of for data, of in found.items() if of}
+    if not found:
+        return
+    columns = [name for name in SHOWN if any(name in of for of in found.values())]
+    figure = Figure(figsize=(3.6 * len(columns), 3.7 * len(found)), layout="constrained")
+    grid = figure.subplots(len(found), len(columns), squeeze=False)
+    for row, (data, of_data) in zip(grid, found.items(), strict=True):
+        labels = DATA[data].load().obs[DATA[data].label].astype(object)
+        types = sorted(labels.dropna().unique())
+        colors = dict(zip(types, sns.color_palette("husl", len(types)), strict=True))
+        for axes, name in zip(row, columns, strict=True):
+            axes.set(xticks=[], yticks=[], title=f"{name}, {data}")
+            sns.despine(ax=axes, left=True, bottom=True)
+            if name not in of_data:
+                axes.text(0.5, 0.5, "cannot run", ha="center", color="0.5", transform=axes.transAxes)
+                continue
+            known = of_data[name][labels[of_data[name].index].notna()]
+            adata = AnnData(obs=pd.DataFrame(index=known.index), obsm={"X": known.to_numpy(dtype=np.float32)})
+            sc.pp.neighbors(adata, use_rep="X", random_state=0)
+            sc.tl.umap(adata, random_state=0)
+            of_cells = labels[known.index].map(colors).tolist()
+            axes.scatter(*adata.obsm["X_umap"].T, c=of_cells, s=1.5, linewidths=0, rasterized=True)
+    figure.savefig(path, dpi=110)

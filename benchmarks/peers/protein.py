@@ -1,0 +1,5 @@
+"""Protein alone."""
+
+from alone import peer
+
+PEER = peer("prot", "protein")

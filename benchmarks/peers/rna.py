@@ -1,0 +1,5 @@
+"""RNA alone."""
+
+from alone import peer
+
+PEER = peer("rna", "RNA")

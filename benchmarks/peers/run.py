@@ -1,0 +1,127 @@
+"""One fit in a process of its own, and the table of all."""
+
+import json
+import os
+import resource
+import subprocess
+import sys
+import time
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Lock
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+FOLDER = Path(__file__).parents[1] / "results"
+LOCK = Lock()
+KEYS = ["data", "peer", "seed", "threads"]
+
+
+@dataclass
+class Results:
+    """The table of fits, kept as CSV, and the embeddings of the first seed."""
+
+    quick: bool
+
+    @property
+    def folder(self) -> Path:
+        """Where tables go."""
+        folder = FOLDER / "quick" if self.quick else FOLDER
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
+    @property
+    def path(self) -> Path:
+        """The CSV."""
+        return self.folder / "peers.csv"
+
+    def table(self) -> pd.DataFrame:
+        """One row for each fit."""
+        return pd.read_csv(self.path) if self.path.exists() else pd.DataFrame(columns=[*KEYS, "error"])
+
+    def has(self, row: dict[str, Any]) -> bool:
+        """Whether the fit is there."""
+        table = self.table()
+        return bool((table[KEYS] == [row[name] for name in KEYS]).all(axis=1).any())
+
+    def add(self, row: dict[str, Any]) -> None:
+        """Write a fit in place of an earlier one of the same name."""
+        with LOCK:
+            table = self.table()
+            earlier = (table[KEYS] == [row[name] for name in KEYS]).all(axis=1)
+            table = pd.concat([table[~earlier], pd.DataFrame([row])], ignore_index=True)
+            table.to_csv(self.path, index=False, float_format="%.5g")
+
+    def embedding(self, row: dict[str, Any]) -> Path:
+        """File of an embedding, which is not kept in the repository."""
+        folder = FOLDER / "cache" / ("quick" if self.quick else "full")
+        folder.mkdir(parents=True, exist_ok=True)
+        name = "_".join(f"{row[key]}" for key in ("data", "peer", "seed"))
+        return folder / ("".join(c if c.isalnum() else "_" for c in name) + ".npz")
+
+
+def fit(row: dict[str, Any], results: Results, *, timeout: float) -> None:
+    """Run one fit in a fresh process and note its scores, or its error."""
+    table = results.table()
+    own = table[(table["data"] == row["data"]) & (table["seed"] == row["seed"]) & (table["threads"] == row["threads"])]
+    seconds = own.loc[own["peer"] == "clipdim", "seconds"] if "seconds" in own else pd.Series(dtype=float)
+    job = {**row, "quick": results.quick, "seconds": float(seconds.iloc[0]) if len(seconds) else None}
+    job["path"] = str(results.embedding(row))
+    threads = {f"{name}_NUM_THREADS": str(row["threads"]) for name in ("OMP", "MKL", "OPENBLAS", "NUMBA")}
+    command = [sys.executable, __file__, json.dumps(job)]
+    try:
+        done = subprocess.run(command, env={**os.environ, **threads}, capture_output=True, text=True, timeout=timeout)
+        lines = done.stdout.strip().splitlines()
+        scores = json.loads(lines[-1]) if done.returncode == 0 else {"error": _last_line(done.stderr)}
+    except subprocess.TimeoutExpired:
+        scores = {"error": f"given up after {timeout:.0f} s"}
+    results.add({**row, **scores})
+    print(row["data"], row["peer"], row["seed"], row["threads"], scores, flush=True)
+
+
+def _last_line(text: str) -> str:
+    lines = [line for line in text.splitlines() if line.strip()]
+    return lines[-1][:200] if lines else "no message"
+
+
+def measure(arguments: dict[str, Any]) -> dict[str, Any]:
+    """Prepare, fit, embed and score in this process."""
+    sys.path.insert(0, str(Path(__file__).parents[1]))
+    warnings.simplefilter("ignore")
+    import peer
+    import torch
+    from data import DATA, split
+    from measures import measures
+
+    try:
+        chosen = peer.load(arguments["peer"])
+    except ImportError as error:
+        return {"error": f"not installed: {error}; pip install 'clipdim[peers]'"}
+    data = DATA[arguments["data"]]
+    torch.set_num_threads(arguments["threads"])
+    known, new = split(data, arguments["seed"], quick=arguments["quick"])
+    settings = {name: arguments[name] for name in ("seed", "threads", "quick", "seconds")}
+    job = peer.Job(known, new, data, **settings)
+    try:
+        prepared = chosen.prepare(job)
+    except peer.CannotRunError as error:
+        return {"error": f"cannot run: {error}"}
+    start, cpu = time.perf_counter(), time.process_time()
+    model = chosen.fit(job, prepared)
+    times = {"seconds": time.perf_counter() - start, "cpu_seconds": time.process_time() - cpu}
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024) / 2**30
+    found = chosen.embed(job, prepared, model)
+    if found.joint is not None:
+        names = np.array(known.obs_names.append(new.obs_names), dtype=str)
+        np.savez_compressed(arguments["path"], joint=found.joint.astype(np.float32), cells=names)
+    return {**times, "peak_gib": peak, **measures(job, found)}
+
+
+if __name__ == "__main__":
+    # peers print to stdout
+    stdout, sys.stdout = sys.stdout, sys.stderr
+    found = measure(json.loads(sys.argv[1]))
+    print(json.dumps(found), file=stdout)

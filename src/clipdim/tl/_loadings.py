@@ -1,0 +1,229 @@
+"""``tl.loadings``: which features go along with each principal direction of the joint embedding."""
+
+from collections.abc import Mapping
+from numbers import Integral
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+from mudata import MuData
+
+from clipdim import _keys
+from clipdim._mudata import Embeddings, feature_matrix, pair, paired_embeddings, require_mudata, write_tables
+from clipdim.contrast.distillation import principal_axes
+from clipdim.evaluation import correlations
+
+MAX_DIRECTIONS = 10
+MIN_CELLS = 10
+# fewer make the agreement of held-out cells too uncertain: its standard error is up to 1 / sqrt(n)
+MIN_HELD_OUT = 100
+CELLS = ("all", _keys.TRAIN, _keys.HELD_OUT)
+
+
+def loadings(
+    mdata: MuData,
+    *,
+    n_directions: int | None = None,
+    cells: Literal["all", "train", "held-out"] = "all",
+    layer: str | Mapping[str, str] | None = None,
+    key: str = _keys.KEY,
+) -> pd.DataFrame:
+    """
+    Find the features of each modality, as genes and proteins, that go along with each direction of the embedding.
+
+    Directions are the principal axes of the joint embedding of the training cells, centred, so that the positions of
+    cells along two of them are uncorrelated. The loading of a feature is its correlation, over cells, with their
+    position along the direction *by their other modalities*: that of a gene with where the proteins put the cell, that
+    of a protein with where the RNA does. So only what modalities share has a loading, and features of several
+    modalities with loadings of one sign on one direction rise and fall together. All measured features get loadings,
+    also genes that the encoders do not read.
+
+    Parameters
+    ----------
+    mdata
+        Fitted by :func:`clipdim.tl.fit`, with normalised values in ``X`` of each modality.
+    n_directions
+        Number of directions; by default 10, or ``out_dim`` where that is smaller.
+    cells
+        Cells to correlate over, of those with two modalities or more: ``"all"``, ``"train"`` or ``"held-out"``.
+    layer
+        Layer to take the values from in place of ``X``, or a dict of layers by modality.
+    key
+        The ``key_added`` of the fit.
+
+    Returns
+    -------
+    DataFrame with a row for each direction and feature:
+
+    ``modality``, ``feature`` : categorical
+    ``direction`` : int64
+        From 1, the direction of the largest variance.
+    ``loading`` : float64
+        Correlation, -1 to 1; NaN for a feature that is constant. The sign of a direction, which is arbitrary, makes its
+        largest loading in absolute value positive.
+    ``variance`` : float64
+        Share of the variance of the training cells' joint embedding that the direction has.
+    ``agreement`` : float64
+        Correlation between the positions along the direction by this modality and by the others, on held-out cells, or
+        on all where fewer than 100 were held out. Where it is near 0 the direction is of one modality or noise.
+    ``n_cells`` : int64
+        Number of cells that the loading is over.
+
+    Written are the table, to ``mdata.uns[key]["loadings"]``, and the directions, float32 (out_dim x directions), to
+    ``mdata.uns[key]["directions"]``: ``mdata.obsm["X_clipdim"] @ mdata.uns["clipdim"]["directions"]`` are the positions
+    of the cells, for ``sc.pl.embedding``.
+
+    Raises
+    ------
+    TypeError
+        If ``mdata`` is not a MuData, ``n_directions`` not an integer, or values are no numbers.
+    KeyError
+        If there is no fit of that name, or a modality of it, its embedding or a layer is missing.
+    ValueError
+        If ``mdata`` is a view, ``n_directions`` is not in 1 to ``out_dim``, ``cells`` is unknown, fewer than 10 such
+        cells have a modality and another one, feature names repeat, or values are missing, not finite or all
+        constant. ``mdata`` is unchanged then.
+
+    Warns
+    -----
+    UserWarning
+        If values look like raw counts, or are a latent space that lies in ``X``.
+
+    Notes
+    -----
+    Loadings are correlations and not weights or gradients of the encoders, since features that rise and fall together
+    share a weight in any proportion, and features that serve to subtract noise have one (Haufe and others). On
+    simulated data they find which features share; ``python benchmarks/loadings.py`` compares the definitions.
+
+    Training cells are used because what encoders know of them by heart adds little: with 800 of them, loadings on
+    directions that modalities agree on are as large as in new cells, and those of a hundred held-out cells are far less
+    certain. Where modalities share nothing it does show (up to .25 with 7,000 cells of pbmc10k paired at random), and
+    the agreement is near 0. Cells of several batches are correlated all together.
+
+    References
+    ----------
+    Haufe and others, On the interpretation of weight vectors of linear models in multivariate neuroimaging, NeuroImage
+    87, 2014. The correlation with another set's variates is the cross-loading of canonical correlation analysis.
+
+    Examples
+    --------
+    >>> import clipdim
+    >>> mdata = clipdim.datasets.simulate_citeseq(n_cells=300)
+    >>> clipdim.pp.citeseq(mdata)
+    >>> clipdim.tl.fit(mdata, out_dim=8, max_epochs=2, progress=False)
+    >>> table = clipdim.tl.loadings(mdata, n_directions=3)
+    >>> len(table), sorted(table["modality"].unique())
+    (6090, ['prot', 'rna'])
+    """
+    embeddings = paired_embeddings(require_mudata(mdata), key)
+    n = _check_directions(n_directions, embeddings.joint.shape[1])
+    layers = _layers(layer, embeddings.modalities)
+    if cells not in CELLS:
+        msg = f"cells={cells!r} is unknown; choose one of {list(CELLS)}"
+        raise ValueError(msg)
+    used = embeddings.has.sum(axis=1) > 1 if cells == "all" else embeddings.of_split(cells)
+    axes, variance = _directions(embeddings, n, key)
+    own = {name: values @ axes for name, values in embeddings.by_modality.items()}
+    rows, held_out, blocks = pair(mdata, embeddings.modalities), embeddings.of_split(_keys.HELD_OUT), []
+    for column, name in enumerate(embeddings.modalities):
+        others = _mean([positions for other, positions in own.items() if other != name])
+        both = embeddings.having(name) & ~np.isnan(others).any(axis=1)
+        correlated, agreeing = both & used, both & held_out
+        if correlated.sum() < MIN_CELLS:
+            msg = (
+                f"{correlated.sum()} cells of cells={cells!r} have {name!r} and another of {embeddings.modalities}, at "
+                f"least {MIN_CELLS} are needed; pass cells='all', or the whole MuData that was fitted"
+            )
+            raise ValueError(msg)
+        if agreeing.sum() < MIN_HELD_OUT:
+            agreeing = both
+        positions = np.full((mdata[name].n_obs, n), np.nan)
+        positions[rows[correlated, column]] = others[correlated]
+        values = feature_matrix(mdata, name, layers.get(name))
+        try:
+            found = correlations(values, positions)
+        except ValueError as error:
+            msg = f"values of modality {name!r}: {error}; name a layer without them: layer={{{name!r}: ...}}"
+            raise ValueError(msg) from error
+        if np.isnan(found).all():
+            msg = f"every feature of modality {name!r} is constant over its {correlated.sum()} cells (all zero?); "
+            msg += f"name a layer with other values: layer={{{name!r}: ...}}"
+            raise ValueError(msg)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            agreement = [np.corrcoef(own[name][agreeing, k], others[agreeing, k])[0, 1] for k in range(n)]
+        blocks.append((name, mdata[name].var_names.astype(str), found, agreement, int(correlated.sum())))
+
+    signs = _signs(np.concatenate([found for _, _, found, _, _ in blocks]))
+    modalities = pd.CategoricalDtype(embeddings.modalities)
+    features = pd.CategoricalDtype(pd.unique(np.concatenate([names for _, names, *_ in blocks])))
+    table = pd.concat(
+        [
+            pd.DataFrame(
+                {
+                    "modality": pd.Categorical([name], dtype=modalities).repeat(n * len(names)),
+                    "feature": pd.Categorical(np.tile(names, n), dtype=features),
+                    "direction": np.repeat(np.arange(1, n + 1, dtype=np.int64), len(names)),
+                    "loading": (found * signs).T.ravel(),
+                    "variance": np.repeat(variance, len(names)),
+                    "agreement": np.repeat(agreement, len(names)),
+                    "n_cells": np.int64(n_cells),
+                }
+            )
+            for name, names, found, agreement, n_cells in blocks
+        ],
+        ignore_index=True,
+    )
+    write_tables(mdata, {"loadings": table, "directions": (axes * signs).astype(np.float32)}, key=key)
+    return table.copy()
+
+
+def _check_directions(n_directions: int | None, out_dim: int) -> int:
+    if n_directions is None:
+        return min(MAX_DIRECTIONS, out_dim)
+    if not isinstance(n_directions, Integral) or isinstance(n_directions, bool):
+        msg = f"n_directions must be an integer or None, got {n_directions!r}"
+        raise TypeError(msg)
+    if not 1 <= n_directions <= out_dim:
+        msg = (
+            f"n_directions={n_directions} must be 1 to {out_dim}, the dimensions of the embedding (out_dim of the fit)"
+        )
+        raise ValueError(msg)
+    return int(n_directions)
+
+
+def _layers(layer: str | Mapping[str, str] | None, modalities: list[str]) -> dict[str, str]:
+    """Layer of each modality that does not use ``X``."""
+    chosen = {} if layer is None else dict.fromkeys(modalities, layer) if isinstance(layer, str) else dict(layer)
+    unknown = [name for name in chosen if name not in modalities]
+    if unknown:
+        msg = f"layer names {unknown}, which are not among the modalities of the fit: {modalities}"
+        raise KeyError(msg)
+    return chosen
+
+
+def _directions(embeddings: Embeddings, n: int, key: str) -> tuple[np.ndarray, np.ndarray]:
+    """Principal axes of the training cells, (out_dim x n), and their shares of the variance, (n,)."""
+    points = embeddings.joint[embeddings.of_split(_keys.TRAIN)].astype(np.float64)
+    if len(points) < MIN_CELLS:
+        msg = (
+            f"{len(points)} cells of .obs[{_keys.split(key)!r}] are training cells with two modalities, at least "
+            f"{MIN_CELLS} are needed for the directions; pass the whole MuData that was fitted"
+        )
+        raise ValueError(msg)
+    points -= points.mean(axis=0)
+    axes = principal_axes(points, n)
+    return axes, np.square(points @ axes).sum(axis=0) / np.square(points).sum()
+
+
+def _mean(positions: list[np.ndarray]) -> np.ndarray:
+    """Mean over the modalities that a cell has, NaN where it has none."""
+    stacked = np.stack(positions)
+    has = ~np.isnan(stacked)
+    with np.errstate(invalid="ignore"):
+        return np.where(has, stacked, 0).sum(axis=0) / has.sum(axis=0)
+
+
+def _signs(values: np.ndarray) -> np.ndarray:
+    """Sign of the largest value of each column by absolute value, 1 where there is none."""
+    known = np.nan_to_num(values)
+    return np.where(known[np.abs(known).argmax(axis=0), np.arange(known.shape[1])] < 0, -1.0, 1.0)

@@ -1,0 +1,90 @@
+"""The comparison with other tools goes on where a peer cannot, and scores what there is to score."""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.neighbors import KNeighborsClassifier
+
+import clipdim
+
+FOLDER = Path(__file__).parents[2] / "benchmarks"
+
+
+@pytest.fixture
+def peers(monkeypatch, tmp_path):
+    """The modules of the comparison, with one small data set and results in a temporary folder."""
+    before = set(sys.modules)
+    for folder in (FOLDER, FOLDER / "peers"):
+        monkeypatch.syspath_prepend(str(folder))
+    import data
+    import peer
+    import run
+
+    def cells():
+        return clipdim.datasets.simulate_citeseq(400, 3, n_genes=100, n_batches=2)
+
+    monkeypatch.setitem(data.DATA, "small", data.Data(cells, "cell_type", "batch", "the truth"))
+    monkeypatch.setitem(data.DATA, "unlabelled", data.Data(cells, None, None, "nothing"))
+    monkeypatch.setattr(run, "FOLDER", tmp_path)
+    yield {"data": data, "peer": peer, "run": run}
+    for name in set(sys.modules) - before:
+        if str(FOLDER) in str(getattr(sys.modules[name], "__file__", "")):
+            del sys.modules[name]
+
+
+def job(tmp_path, **changes):
+    default = {"peer": "concatenated PCA", "data": "small", "seed": 0, "threads": 1, "quick": False, "seconds": None}
+    return {**default, "path": str(tmp_path / "embedding.npz"), **changes}
+
+
+def test_new_cells_are_scored_from_known_ones(peers, tmp_path):
+    pytest.importorskip("igraph")
+    scores = peers["run"].measure(job(tmp_path))
+    with np.load(tmp_path / "embedding.npz") as kept:
+        joint, names = kept["joint"], kept["cells"]
+    labels = clipdim.datasets.simulate_citeseq(400, 3, n_genes=100, n_batches=2).obs["cell_type"][names]
+    expected = KNeighborsClassifier(15).fit(joint[:280], labels[:280]).score(joint[280:], labels[280:])
+    assert scores["15-NN accuracy"] == pytest.approx(expected, abs=0.02)
+    assert {"seconds", "cpu_seconds", "peak_gib", "ARI", "NMI", "run named"} <= set(scores)
+
+
+def test_no_labels_and_no_batches(peers, tmp_path):
+    scores = peers["run"].measure(job(tmp_path, data="unlabelled"))
+    assert set(scores) == {"seconds", "cpu_seconds", "peak_gib"}
+
+
+def test_a_peer_that_is_not_installed_is_named(peers, tmp_path, monkeypatch):
+    monkeypatch.setitem(peers["peer"].MODULES, "absent", "no_such_peer")
+    scores = peers["run"].measure(job(tmp_path, peer="absent"))
+    assert "not installed" in scores["error"]
+    assert "no_such_peer" in scores["error"]
+
+
+def test_a_peer_that_cannot_use_the_data_says_why(peers, tmp_path, monkeypatch):
+    data = peers["data"]
+    without = data.Data(data.DATA["small"].load, "cell_type", None, "the truth", has_counts=False)
+    monkeypatch.setitem(data.DATA, "small", without)
+    pytest.importorskip("scvi")
+    assert peers["run"].measure(job(tmp_path, peer="totalVI"))["error"] == "cannot run: no RNA counts"
+
+
+def test_a_failed_fit_is_a_row_with_its_error_and_can_be_run_again(peers, capsys):
+    results = peers["run"].Results(quick=True)
+    row = {"data": "no such data", "peer": "CCA", "seed": 0, "threads": 1}
+    peers["run"].fit(row, results, timeout=60)
+    assert results.has(row)
+    assert "no such data" in results.table()["error"].item()
+    results.add({**row, "error": np.nan, "seconds": 1.0})
+    table = results.table()
+    assert len(table) == 1
+    assert pd.isna(table["error"].item())
+
+
+def test_a_fit_that_takes_too_long_is_given_up(peers, capsys):
+    results = peers["run"].Results(quick=True)
+    row = {"data": "pbmc10k", "peer": "CCA", "seed": 0, "threads": 1}
+    peers["run"].fit(row, results, timeout=0.1)
+    assert results.table()["error"].item() == "given up after 0 s"

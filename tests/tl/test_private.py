@@ -1,0 +1,213 @@
+import mudata
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.linear_model import LinearRegression
+
+import clipdim
+from clipdim.datasets import simulate_citeseq
+from clipdim.tl import embed, fit, private
+
+QUICK = {"progress": False, "device": "cpu"}
+pytestmark = pytest.mark.filterwarnings("ignore:.*Consolidated metadata", "ignore:.*zarr.*:FutureWarning")
+
+
+@pytest.fixture
+def fitted(make_mdata):
+    mdata = make_mdata(500, lacking=20)
+    fit(mdata, 6, max_epochs=10, holdout=0.3, **QUICK)
+    return mdata
+
+
+def of_cells(mdata, name, slot):
+    return pd.DataFrame(mdata[name].obsm[slot], index=mdata[name].obs_names).reindex(mdata.obs_names)
+
+
+def inputs_of(mdata, name):
+    return pd.DataFrame(mdata[name].X, index=mdata[name].obs_names).reindex(mdata.obs_names)
+
+
+def test_against_numpy(fitted):
+    """Residual of a regression on the joint embedding, its principal components, in units of the overall spread."""
+    private(fitted, n_dims=4)
+    train = (fitted.obs["clipdim_split"] == "train").to_numpy()
+    joint = fitted.obsm["X_clipdim"].astype(float)
+    for name in ("rna", "prot"):
+        found, x = of_cells(fitted, name, "X_clipdim_private"), inputs_of(fitted, name).to_numpy(float)
+        assert fitted[name].obsm["X_clipdim_private"].dtype == np.float32
+        x = x - np.nanmean(x[train], axis=0)
+        x = x / np.sqrt(np.nanvar(x[train], axis=0).sum())
+        z = joint - joint[train].mean(axis=0)
+        penalty = 1e-3 * train.sum() * np.eye(z.shape[1])
+        residual = x - z @ np.linalg.solve(z[train].T @ z[train] + penalty, z[train].T @ x[train])
+        axes = np.linalg.svd(residual[train] - residual[train].mean(axis=0), full_matrices=False)[2][:4].T
+        expected = residual @ axes
+        signs = np.sign(np.nansum(expected * found.to_numpy(), axis=0))
+        np.testing.assert_allclose(found, expected * signs, atol=1e-3)
+
+
+def test_uncorrelated_with_the_shared_embedding_and_with_each_other(fitted):
+    private(fitted, n_dims=3)
+    train = (fitted.obs["clipdim_split"] == "train").to_numpy()
+    for name in ("rna", "prot"):
+        own = of_cells(fitted, name, "X_clipdim_private").to_numpy()[train]
+        together = np.corrcoef(np.hstack([own, fitted.obsm["X_clipdim"][train]]).T)
+        assert abs(together[:3, 3:]).max() < 0.1
+        np.testing.assert_allclose(together[:3, :3], np.eye(3), atol=1e-2)
+
+
+def test_the_complete_embedding_is_both_side_by_side(fitted):
+    private(fitted, n_dims=3, weight=0.5)
+    complete, train = fitted.obsm["X_clipdim_complete"], (fitted.obs["clipdim_split"] == "train").to_numpy()
+    assert complete.shape == (500, 12)
+    assert complete.dtype == np.float32
+    assert not np.isnan(complete).any()
+    ratio = complete[train, :6].std(axis=0) / fitted.obsm["X_clipdim"][train].std(axis=0)
+    np.testing.assert_allclose(ratio, ratio[0], rtol=1e-4)
+    for name, columns in (("rna", slice(6, 9)), ("prot", slice(9, 12))):
+        # cells without the modality are at its mean
+        expected = 0.5 * of_cells(fitted, name, "X_clipdim_private").fillna(0)
+        np.testing.assert_allclose(complete[:, columns], expected, atol=1e-6)
+
+
+def test_table_is_of_held_out_cells_and_adds_up(fitted):
+    table = private(fitted, n_dims=3)
+    assert table["modality"].tolist() == ["rna", "prot"]
+    assert set(table["cells"]) == {"held-out"}
+    assert table["n_cells"].tolist() == [138, 138]
+    np.testing.assert_allclose(table[["shared", "private", "left"]].sum(axis=1), 1)
+    held_out = (fitted.obs["clipdim_split"] == "held-out").to_numpy()
+    for row in table.itertuples():
+        own = of_cells(fitted, row.modality, "X_clipdim_private").to_numpy()[held_out]
+        x = inputs_of(fitted, row.modality).to_numpy()
+        train = (fitted.obs["clipdim_split"] == "train").to_numpy()
+        # of the modality's variance in the same cells, over the spread of the training cells
+        share = own.var(axis=0).sum() * x[train].var(axis=0).sum() / x[held_out].var(axis=0).sum()
+        assert row.private == pytest.approx(share, rel=1e-3)
+    pd.testing.assert_frame_equal(fitted.uns["clipdim"]["private_variance"], table)
+
+
+def test_what_was_simulated_as_private_is_found_and_what_is_shared_is_not():
+    mdata = simulate_citeseq(2_000, 4, n_private_rna=2, n_private_protein=1)
+    clipdim.pp.citeseq(mdata)
+    fit(mdata, 16, holdout=0.3, **QUICK)
+    private(mdata)
+    split = mdata.obs["clipdim_split"]
+    train, held_out = (split == "train").to_numpy(), (split == "held-out").to_numpy()
+    for name, n_private, least in (("rna", 2, 0.75), ("prot", 1, 0.5)):
+        own = mdata[name].obsm["X_clipdim_private"][:, :n_private]
+
+        def told(latents, own=own):
+            return LinearRegression().fit(own[train], latents[train]).score(own[held_out], latents[held_out])
+
+        assert told(mdata[name].obsm["private_latent"]) > least
+        assert told(mdata.obsm["shared_latent"]) < 0.05
+
+
+def test_cell_types_that_one_modality_sees_come_back(make_mdata):
+    """Two types that differ in the RNA only are mixed in the shared embedding and apart in the complete one."""
+    mdata = make_mdata(800, shuffled=False)
+    rng = np.random.default_rng(3)
+    kind = rng.integers(2, size=800)
+    direction = rng.normal(size=12)
+    mdata["rna"].X += (6 * kind[:, None] * direction / np.linalg.norm(direction)).astype(np.float32)
+    fit(mdata, 6, holdout=0.3, **QUICK)
+    private(mdata)
+    split = mdata.obs["clipdim_split"]
+    train, held_out = (split == "train").to_numpy(), (split == "held-out").to_numpy()
+    names = kind.astype(str)
+
+    def accuracy(points):
+        found = clipdim.evaluation.knn_labels(points[train], names[train], points[held_out])
+        return (found == names[held_out]).mean()
+
+    assert accuracy(mdata.obsm["X_clipdim_complete"]) > accuracy(mdata.obsm["X_clipdim"]) + 0.1
+
+
+def test_new_cells_have_them_too(fitted, make_mdata):
+    private(fitted, n_dims=3)
+    again = make_mdata(500, lacking=20)
+    embed(again, fitted)
+    for name in ("rna", "prot"):
+        np.testing.assert_allclose(
+            again[name].obsm["X_clipdim_private"], fitted[name].obsm["X_clipdim_private"], atol=1e-4
+        )
+    np.testing.assert_allclose(again.obsm["X_clipdim_complete"], fitted.obsm["X_clipdim_complete"], atol=1e-4)
+    alone = mudata.MuData({"prot": make_mdata(60, seed=1)["prot"]})
+    embed(alone, fitted)
+    assert alone.obsm["X_clipdim_complete"].shape == (60, 12)
+    np.testing.assert_array_equal(alone.obsm["X_clipdim_complete"][:, 6:9], 0)  # of the RNA
+    assert alone["prot"].obsm["X_clipdim_private"].shape == (60, 3)
+
+
+def test_a_new_fit_takes_them_away(fitted):
+    private(fitted)
+    fit(fitted, 6, max_epochs=1, **QUICK)
+    assert "X_clipdim_complete" not in fitted.obsm
+    assert "X_clipdim_private" not in fitted["rna"].obsm
+    assert "private" not in fitted.uns["clipdim"]
+
+
+@pytest.mark.parametrize("form", ["h5mu", "zarr"])
+def test_round_trip(fitted, tmp_path, assert_same, make_mdata, form):
+    private(fitted, n_dims=3)
+    path = tmp_path / f"fitted.{form}"
+    fitted.write(path) if form == "h5mu" else fitted.write_zarr(path)
+    again = mudata.read_h5mu(path) if form == "h5mu" else mudata.read_zarr(path)
+    assert_same(again.uns["clipdim"], fitted.uns["clipdim"])
+    new = [make_mdata(50, seed=1) for _ in range(2)]
+    embed(new[0], fitted)
+    embed(new[1], again)
+    np.testing.assert_array_equal(new[0].obsm["X_clipdim_complete"], new[1].obsm["X_clipdim_complete"])
+
+
+def test_no_more_dimensions_than_features_and_three_modalities(make_mdata):
+    mdata = make_mdata(300, names=("rna", "prot", "atac"))
+    fit(mdata, 4, max_epochs=2, **QUICK)
+    table = private(mdata, n_dims=100)
+    assert [mdata[name].obsm["X_clipdim_private"].shape[1] for name in mdata.mod] == [12, 8, 10]
+    np.testing.assert_allclose(table["left"], 0, atol=1e-5)
+    assert mdata.obsm["X_clipdim_complete"].shape == (300, 34)
+
+
+def test_a_modality_without_private_signal_warns(fitted, monkeypatch):
+    """A real one has some; here the bound is raised to between the two modalities."""
+    outside = 1 - private(fitted).set_index("modality")["shared"]
+    assert outside["prot"] != outside["rna"]
+    monkeypatch.setattr("clipdim.tl._private.NO_SIGNAL", outside.mean())
+    with pytest.warns(UserWarning, match="has no private signal") as caught:
+        private(fitted)
+    assert [f"modality {outside.idxmin()!r}" in str(warning.message) for warning in caught] == [True]
+    assert f"{outside.min():.1%} of its variance" in str(caught[0].message)
+
+
+def change(mdata):
+    mdata["rna"].X = mdata["rna"].X + 1
+
+
+def remove(mdata):
+    del mdata.uns["clipdim"]
+
+
+@pytest.mark.parametrize(
+    ("spoil", "arguments", "error", "message"),
+    [
+        (None, {"n_dims": 0}, ValueError, "n_dims must be an integer of at least 1.*got 0"),
+        (None, {"n_dims": 2.5}, ValueError, "got 2.5"),
+        (None, {"weight": 0}, ValueError, "weight must be a positive number.*got 0"),
+        (None, {"weight": np.inf}, ValueError, "got inf"),
+        (None, {"key": "other"}, KeyError, "no fit in"),
+        (change, {}, ValueError, "has changed since the fit"),
+        (remove, {}, KeyError, "no fit in"),
+    ],
+)
+def test_bad_input_changes_nothing(fitted, unchanged, spoil, arguments, error, message):
+    if spoil is not None:
+        spoil(fitted)
+    with unchanged(fitted), pytest.raises(error, match=message):
+        private(fitted, **arguments)
+
+
+def test_what_is_no_mudata_is_refused(fitted):
+    with pytest.raises(TypeError, match="expected a MuData, got AnnData"):
+        private(fitted["rna"])
