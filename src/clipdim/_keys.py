@@ -128,6 +128,7 @@ class Fit(TypedDict, total=False):
     confusion: pd.DataFrame
     diagnose: pd.DataFrame
     loadings: pd.DataFrame
+    private_loadings: pd.DataFrame
     directions: np.ndarray
     """(out_dim x directions) unit vectors that the loadings belong to."""
 

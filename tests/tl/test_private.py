@@ -1,3 +1,4 @@
+import matplotlib.pyplot as plt
 import mudata
 import numpy as np
 import pandas as pd
@@ -5,8 +6,9 @@ import pytest
 from sklearn.linear_model import LinearRegression
 
 import clipdim
+from clipdim import pl
 from clipdim.datasets import simulate_citeseq
-from clipdim.tl import embed, fit, private
+from clipdim.tl import embed, fit, loadings, private
 
 QUICK = {"progress": False, "device": "cpu"}
 pytestmark = pytest.mark.filterwarnings("ignore:.*Consolidated metadata", "ignore:.*zarr.*:FutureWarning")
@@ -146,6 +148,46 @@ def test_a_new_fit_takes_them_away(fitted):
     assert "X_clipdim_complete" not in fitted.obsm
     assert "X_clipdim_private" not in fitted["rna"].obsm
     assert "private" not in fitted.uns["clipdim"]
+
+
+def test_loadings_are_correlations_with_the_own_private_dimensions(fitted):
+    private(fitted, n_dims=3)
+    table = loadings(fitted, dimensions="private", n_directions=2)
+    for name in ("rna", "prot"):
+        for direction in (1, 2):
+            found = table.query("modality == @name and direction == @direction").set_index("feature")["loading"]
+            values = pd.DataFrame(fitted[name].X, columns=fitted[name].var_names)
+            position = fitted[name].obsm["X_clipdim_private"][:, direction - 1]
+            expected = values.corrwith(pd.Series(position.astype(float)))
+            expected *= np.sign(expected[expected.abs().idxmax()])  # the largest is positive
+            np.testing.assert_allclose(found[expected.index], expected, atol=1e-5)
+    pd.testing.assert_frame_equal(fitted.uns["clipdim"]["private_loadings"], table)
+    axes = pl.loadings(fitted, dimensions="private", n_features=3)
+    assert [ax.get_title(loc="left") for ax in axes] == ["rna", "prot"]
+    plt.close("all")
+
+
+def test_loadings_of_private_dimensions_find_the_features_that_were_simulated_as_private():
+    mdata = simulate_citeseq(1_500, 3, n_genes=1_000, n_private_rna=2)
+    clipdim.pp.citeseq(mdata)
+    fit(mdata, 12, holdout=0.3, **QUICK)
+    private(mdata)
+    table = loadings(mdata, dimensions="private", n_directions=2).query("modality == 'rna'")
+    squared = table.assign(loading=table["loading"] ** 2).groupby("feature", observed=True)["loading"].sum()
+    truth = mdata["rna"].varm["loadings"] ** 2
+    share = pd.Series(truth[:, 3:].sum(axis=1) / truth.sum(axis=1), index=mdata["rna"].var_names)
+    # two of a gene's five latents are private; how strong a correlation is depends on the gene's counts too
+    assert share.mean() == pytest.approx(0.4, abs=0.05)
+    assert share[squared.nlargest(30).index.astype(str)].mean() > 0.55
+
+
+def test_loadings_without_private_dimensions_say_what_to_run(fitted):
+    with pytest.raises(KeyError, match=r"no private dimensions.*run clipdim.tl.private\(mdata\)"):
+        loadings(fitted, dimensions="private")
+    with pytest.raises(ValueError, match="dimensions='own' is unknown"):
+        loadings(fitted, dimensions="own")
+    with pytest.raises(KeyError, match=r'run clipdim.tl.loadings\(mdata, dimensions="private"\)'):
+        pl.loadings(fitted, dimensions="private")
 
 
 @pytest.mark.parametrize("form", ["h5mu", "zarr"])

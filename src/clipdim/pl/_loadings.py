@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from numbers import Integral
+from typing import Literal
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -27,6 +28,7 @@ def loadings(
     *,
     n_features: int = 5,
     directions: Sequence[int] | None = None,
+    dimensions: Literal["shared", "private"] = "shared",
     key: str = _keys.KEY,
     ax: Sequence[Axes] | np.ndarray | Axes | None = None,
 ) -> np.ndarray:
@@ -47,8 +49,11 @@ def loadings(
         Features of each modality to show for each direction, all of a modality that has fewer.
     directions
         Numbers of the directions to show, from 1, in this order; by default all that are stored.
+    dimensions
+        ``"private"`` draws the loadings of :func:`clipdim.tl.loadings` with ``dimensions="private"``: each modality's
+        columns are dimensions of its own.
     key
-        The ``key_added`` of the fit: ``mdata.uns[key]["loadings"]`` is read.
+        The ``key_added`` of the fit: ``mdata.uns[key]["loadings"]`` is read, or ``"private_loadings"``.
     ax
         Array of Axes to draw on, one for each modality; by default those of a new figure, larger the more features.
 
@@ -63,8 +68,8 @@ def loadings(
     TypeError
         If ``n_features`` is not an integer.
     ValueError
-        If ``n_features`` is below 1, a direction is not stored or named twice, or ``ax`` is not an array of so many
-        Axes.
+        If ``n_features`` is below 1, ``dimensions`` is unknown, a direction is not stored or named twice, or ``ax`` is
+        not an array of so many Axes.
 
     Examples
     --------
@@ -83,23 +88,24 @@ def loadings(
     if n_features < 1:
         msg = f"n_features must be at least 1, got {n_features}"
         raise ValueError(msg)
-    table = _read(mdata, key)
+    table = _read(mdata, dimensions, key)
     shown = _directions(table, directions)
     maps, agreement = {}, {}
     for name, rows in table[table["direction"].isin(shown)].groupby("modality", sort=False):
         # the order of the features is that of the modality
-        matrix = rows.pivot_table(index="feature", columns="direction", values="loading", sort=False)[shown]
+        matrix = rows.pivot_table(index="feature", columns="direction", values="loading", sort=False)
+        matrix = matrix.reindex(columns=shown)  # one modality may have fewer private dimensions
         maps[name] = _strongest(matrix, int(n_features))
-        agreement[name] = rows.groupby("direction")["agreement"].first()[shown]
+        agreement[name] = rows.groupby("direction")["agreement"].first().reindex(shown)
     limit = max(float(np.nanmax(np.abs(matrix.to_numpy()))) for matrix in maps.values())
     norm = Normalize(-limit, limit)
     axes = _figure(maps) if ax is None else panel_axes(ax, len(maps), (4.0, 4.0))
     for one, (name, matrix) in zip(axes, maps.items(), strict=True):
         sns.heatmap(matrix, ax=one, cmap=_MAP, norm=norm, linewidths=0.5, linecolor="white", cbar=False)
         one.set_title(name)
-        one.set(xlabel="direction and agreement", ylabel="")
+        one.set(xlabel="direction and agreement" if dimensions == "shared" else "private dimension", ylabel="")
         one.set_yticks(np.arange(len(matrix)) + 0.5, matrix.index, rotation=0)
-        labels = [f"{number}\n{_short(agreement[name][number])}" for number in shown]
+        labels = [f"{number}\n{_short(agreement[name][number])}".rstrip() for number in shown]
         one.set_xticks(np.arange(len(shown)) + 0.5, labels, rotation=0)
         finish(one)
         sns.despine(ax=one, left=True, bottom=True)
@@ -118,15 +124,20 @@ def loadings(
     return axes
 
 
-def _read(mdata: MuData, key: str) -> pd.DataFrame:
+def _read(mdata: MuData, dimensions: str, key: str) -> pd.DataFrame:
     fit = read_fit(mdata, key)
-    if "loadings" not in fit:
+    if dimensions not in ("shared", "private"):
+        msg = f"dimensions={dimensions!r} is unknown; choose 'shared' or 'private'"
+        raise ValueError(msg)
+    slot: Literal["loadings", "private_loadings"] = "loadings" if dimensions == "shared" else "private_loadings"
+    if slot not in fit:
         # double quotes only: the text of a KeyError is shown with a backslash before each single quote otherwise
         of_key = "" if key == _keys.KEY else f', key="{key}"'
-        msg = f'no loadings in mdata.uns["{key}"]["loadings"]; run clipdim.tl.loadings(mdata{of_key})'
+        of_key += "" if dimensions == "shared" else ', dimensions="private"'
+        msg = f'no loadings in mdata.uns["{key}"]["{slot}"]; run clipdim.tl.loadings(mdata{of_key})'
         raise KeyError(msg)
     # a file gives back strings as categories or as another type
-    return fit["loadings"].astype({"modality": str, "feature": str})
+    return fit[slot].astype({"modality": str, "feature": str})
 
 
 def _directions(table: pd.DataFrame, directions: Sequence[int] | None) -> list[int]:

@@ -1,7 +1,7 @@
 """``tl.loadings``: which features go along with each principal direction of the joint embedding."""
 
 from collections.abc import Mapping
-from numbers import Integral
+from dataclasses import replace
 from typing import Literal
 
 import numpy as np
@@ -9,11 +9,11 @@ import pandas as pd
 from mudata import MuData
 
 from clipdim import _keys
-from clipdim._mudata import Embeddings, feature_matrix, pair, paired_embeddings, require_mudata, write_tables
+from clipdim._mudata import Embeddings, pair, paired_embeddings, require_mudata, write_tables
 from clipdim.contrast.distillation import principal_axes
-from clipdim.evaluation import correlations
+from clipdim.tl._loading_table import Block, check_directions, column_signs, loading_table, of_features
+from clipdim.tl._private_loadings import private_loadings
 
-MAX_DIRECTIONS = 10
 MIN_CELLS = 10
 # fewer make the agreement of held-out cells too uncertain: its standard error is up to 1 / sqrt(n)
 MIN_HELD_OUT = 100
@@ -25,6 +25,7 @@ def loadings(
     *,
     n_directions: int | None = None,
     cells: Literal["all", "train", "held-out"] = "all",
+    dimensions: Literal["shared", "private"] = "shared",
     layer: str | Mapping[str, str] | None = None,
     key: str = _keys.KEY,
 ) -> pd.DataFrame:
@@ -46,6 +47,10 @@ def loadings(
         Number of directions; by default 10, or ``out_dim`` where that is smaller.
     cells
         Cells to correlate over, of those with two modalities or more: ``"all"``, ``"train"`` or ``"held-out"``.
+    dimensions
+        ``"shared"``: the directions of the joint embedding. ``"private"``: the private dimensions of each modality, as
+        :func:`clipdim.tl.private` writes them; a loading is then the correlation with those of the feature's own
+        modality, over all its cells, and has no ``agreement``.
     layer
         Layer to take the values from in place of ``X``, or a dict of layers by modality.
     key
@@ -62,7 +67,8 @@ def loadings(
         Correlation, -1 to 1; NaN for a feature that is constant. The sign of a direction, which is arbitrary, makes its
         largest loading in absolute value positive.
     ``variance`` : float64
-        Share of the variance of the training cells' joint embedding that the direction has.
+        Share of the variance of the training cells' joint embedding that the direction has; of a private dimension its
+        share of the modality's private variance.
     ``agreement`` : float64
         Correlation between the positions along the direction by this modality and by the others, on held-out cells, or
         on all where fewer than 100 were held out. Where it is near 0 the direction is of one modality or noise.
@@ -71,14 +77,15 @@ def loadings(
 
     Written are the table, to ``mdata.uns[key]["loadings"]``, and the directions, float32 (out_dim x directions), to
     ``mdata.uns[key]["directions"]``: ``mdata.obsm["X_clipdim"] @ mdata.uns["clipdim"]["directions"]`` are the positions
-    of the cells, for ``sc.pl.embedding``.
+    of the cells, for ``sc.pl.embedding``. Private ones go to ``mdata.uns[key]["private_loadings"]``.
 
     Raises
     ------
     TypeError
         If ``mdata`` is not a MuData, ``n_directions`` not an integer, or values are no numbers.
     KeyError
-        If there is no fit of that name, or a modality of it, its embedding or a layer is missing.
+        If there is no fit of that name, or a modality of it, its embedding, its private dimensions or a layer is
+        missing.
     ValueError
         If ``mdata`` is a view, ``n_directions`` is not in 1 to ``out_dim``, ``cells`` is unknown, fewer than 10 such
         cells have a modality and another one, feature names repeat, or values are missing, not finite or all
@@ -116,11 +123,18 @@ def loadings(
     (6090, ['prot', 'rna'])
     """
     embeddings = paired_embeddings(require_mudata(mdata), key)
-    n = _check_directions(n_directions, embeddings.joint.shape[1])
     layers = _layers(layer, embeddings.modalities)
     if cells not in CELLS:
         msg = f"cells={cells!r} is unknown; choose one of {list(CELLS)}"
         raise ValueError(msg)
+    if dimensions == "private":
+        table = private_loadings(mdata, embeddings, n_directions, cells, layers, key)
+        write_tables(mdata, {"private_loadings": table}, key=key)
+        return table.copy()
+    if dimensions != "shared":
+        msg = f"dimensions={dimensions!r} is unknown; choose 'shared' or 'private'"
+        raise ValueError(msg)
+    n = check_directions(n_directions, embeddings.joint.shape[1])
     used = embeddings.has.sum(axis=1) > 1 if cells == "all" else embeddings.of_split(cells)
     axes, variance = _directions(embeddings, n, key)
     own = {name: values @ axes for name, values in embeddings.by_modality.items()}
@@ -139,56 +153,15 @@ def loadings(
             agreeing = both
         positions = np.full((mdata[name].n_obs, n), np.nan)
         positions[rows[correlated, column]] = others[correlated]
-        values = feature_matrix(mdata, name, layers.get(name))
-        try:
-            found = correlations(values, positions)
-        except ValueError as error:
-            msg = f"values of modality {name!r}: {error}; name a layer without them: layer={{{name!r}: ...}}"
-            raise ValueError(msg) from error
-        if np.isnan(found).all():
-            msg = f"every feature of modality {name!r} is constant over its {correlated.sum()} cells (all zero?); "
-            msg += f"name a layer with other values: layer={{{name!r}: ...}}"
-            raise ValueError(msg)
+        found = of_features(mdata, name, positions, layers.get(name))
         with np.errstate(invalid="ignore", divide="ignore"):
             agreement = [np.corrcoef(own[name][agreeing, k], others[agreeing, k])[0, 1] for k in range(n)]
-        blocks.append((name, mdata[name].var_names.astype(str), found, agreement, int(correlated.sum())))
+        blocks.append(Block(name, mdata[name].var_names, found, variance, np.array(agreement), int(correlated.sum())))
 
-    signs = _signs(np.concatenate([found for _, _, found, _, _ in blocks]))
-    modalities = pd.CategoricalDtype(embeddings.modalities)
-    features = pd.CategoricalDtype(pd.unique(np.concatenate([names for _, names, *_ in blocks])))
-    table = pd.concat(
-        [
-            pd.DataFrame(
-                {
-                    "modality": pd.Categorical([name], dtype=modalities).repeat(n * len(names)),
-                    "feature": pd.Categorical(np.tile(names, n), dtype=features),
-                    "direction": np.repeat(np.arange(1, n + 1, dtype=np.int64), len(names)),
-                    "loading": (found * signs).T.ravel(),
-                    "variance": np.repeat(variance, len(names)),
-                    "agreement": np.repeat(agreement, len(names)),
-                    "n_cells": np.int64(n_cells),
-                }
-            )
-            for name, names, found, agreement, n_cells in blocks
-        ],
-        ignore_index=True,
-    )
+    signs = column_signs(np.concatenate([block.found for block in blocks]))
+    table = loading_table([replace(block, found=block.found * signs) for block in blocks])
     write_tables(mdata, {"loadings": table, "directions": (axes * signs).astype(np.float32)}, key=key)
     return table.copy()
-
-
-def _check_directions(n_directions: int | None, out_dim: int) -> int:
-    if n_directions is None:
-        return min(MAX_DIRECTIONS, out_dim)
-    if not isinstance(n_directions, Integral) or isinstance(n_directions, bool):
-        msg = f"n_directions must be an integer or None, got {n_directions!r}"
-        raise TypeError(msg)
-    if not 1 <= n_directions <= out_dim:
-        msg = (
-            f"n_directions={n_directions} must be 1 to {out_dim}, the dimensions of the embedding (out_dim of the fit)"
-        )
-        raise ValueError(msg)
-    return int(n_directions)
 
 
 def _layers(layer: str | Mapping[str, str] | None, modalities: list[str]) -> dict[str, str]:
@@ -221,9 +194,3 @@ def _mean(positions: list[np.ndarray]) -> np.ndarray:
     has = ~np.isnan(stacked)
     with np.errstate(invalid="ignore"):
         return np.where(has, stacked, 0).sum(axis=0) / has.sum(axis=0)
-
-
-def _signs(values: np.ndarray) -> np.ndarray:
-    """Sign of the largest value of each column by absolute value, 1 where there is none."""
-    known = np.nan_to_num(values)
-    return np.where(known[np.abs(known).argmax(axis=0), np.arange(known.shape[1])] < 0, -1.0, 1.0)
