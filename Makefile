@@ -34,8 +34,8 @@ lint: .venv/.test ## style, types and the import contract
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-test: lint ## the tests, without the slow ones
-	$(BIN)/python -m pytest -m "not slow"
+test: lint ## the tests, without the slow ones, a process for each core
+	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -m "not slow" -n auto --dist loadfile
 
 test-slow: .venv/.test ## the slow tests, on real data when it can be had
 	$(BIN)/python -m pytest -m slow

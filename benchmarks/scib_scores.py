@@ -34,7 +34,7 @@ def scib_scores(
         "label",
         list(embeddings),
         batch_correction_metrics=None if batches is None else BatchCorrection(pcr_comparison=before is not None),
-        pre_integrated_embedding_obsm_key=before,
+        pre_integrated_embedding_obsm_key=before or next(iter(embeddings)),  # or it would look for one in X
         progress_bar=False,
     )
     benchmark.benchmark()

@@ -38,6 +38,7 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--anew", action="store_true", help="run again what is there")
     parser.add_argument("--report", action="store_true", help="tables and figures of what is there, nothing is run")
+    parser.add_argument("--no-report", action="store_true", help="only run fits")
     arguments = parser.parse_args()
     readable = [name for name in DATA if name != "two runs" or two_runs.VARIABLE in os.environ]
     arguments.data = arguments.data or (["pbmc10k"] if arguments.quick else readable)
@@ -52,7 +53,8 @@ def main() -> None:
             of_stage = [row for row in rows if (row["peer"] == "clipdim") == first]
             with ThreadPoolExecutor(machine.cores() if arguments.quick else 1) as pool:
                 list(pool.map(partial(run.fit, results=results, timeout=arguments.timeout), of_stage))
-    report.write(results)
+    if not arguments.no_report:
+        report.write(results)
 
 
 if __name__ == "__main__":
