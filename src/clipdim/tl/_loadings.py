@@ -61,6 +61,7 @@ def loadings(
     DataFrame with a row for each direction and feature:
 
     ``modality``, ``feature`` : categorical
+        Names, as in ``mdata.mod`` and the modality's ``.var_names``.
     ``direction`` : int64
         From 1, the direction of the largest variance.
     ``loading`` : float64
