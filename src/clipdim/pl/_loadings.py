@@ -105,7 +105,8 @@ def loadings(
         one.set_title(name)
         one.set(xlabel="direction and agreement" if dimensions == "shared" else "private dimension", ylabel="")
         one.set_yticks(np.arange(len(matrix)) + 0.5, matrix.index, rotation=0)
-        labels = [f"{number}\n{_short(agreement[name][number])}".rstrip() for number in shown]
+        labels = [f"{number}\n{_short(agreement[name][number])}" for number in shown]
+        labels = labels if dimensions == "shared" else [str(number) for number in shown]
         one.set_xticks(np.arange(len(shown)) + 0.5, labels, rotation=0)
         finish(one)
         sns.despine(ax=one, left=True, bottom=True)
