@@ -16,7 +16,6 @@ PACKAGES = ("clipdim", "scvi-tools", "muon", "mofapy2", "scikit-learn", "scib-me
 SCORES = ["15-NN accuracy", "15-NN accuracy, balanced", "ARI", "NMI", "top-0.5 %", "FOSCTTM", "run named"]
 # the best of each column is in bold; of these two the least
 LEAST = ("FOSCTTM", "run named")
-SCIB_CELLS = 3_000
 
 
 def write(results: Results) -> None:
@@ -28,7 +27,7 @@ def write(results: Results) -> None:
         print(tables.write(name, _scores(of_data, data), note=_note(data), folder=results.folder).read_text())
     scib = _scib(results, table)
     if len(scib):
-        note = f"Seed 0, {SCIB_CELLS:,} cells drawn from known and new ones, those that are labelled. {_versions()}"
+        note = f"Seed 0, {_scib_cells(results):,} cells drawn from known and new ones, those that are labelled. {_versions()}"
         print(tables.write("peers_scib", scib, note=note, folder=results.folder).read_text())
     if not results.quick:
         from figures import draw_embeddings, draw_scatter
@@ -97,7 +96,7 @@ def _scib(results: Results, table: pd.DataFrame) -> pd.DataFrame:
         labels = mdata.obs[DATA[data].label].astype(object)
         batches = None if DATA[data].batch is None else mdata.obs[DATA[data].batch]
         cells = next(iter(embeddings.values())).index
-        cells = cells[np.random.default_rng(0).permutation(len(cells))[:SCIB_CELLS]]  # the time is quadratic in them
+        cells = cells[np.random.default_rng(0).permutation(len(cells))[: _scib_cells(results)]]
         values = {name: found.loc[cells].to_numpy() for name, found in embeddings.items()}
         scores = scib_scores(values, labels[cells], None if batches is None else batches[cells])
         for name, found in scores.iterrows():
@@ -105,6 +104,11 @@ def _scib(results: Results, table: pd.DataFrame) -> pd.DataFrame:
             shown = {kind: f"{found[column]:.3f}" if column in found else "-" for kind, column in kinds.items()}
             rows.append({"data": data, "": name, **shown})
     return pd.DataFrame(rows)
+
+
+def _scib_cells(results: Results) -> int:
+    """Cells to score: the time is quadratic in them."""
+    return 300 if results.quick else 3_000
 
 
 def load_embeddings(results: Results, data: str, seed: int = 0) -> dict[str, pd.DataFrame]:
