@@ -27,7 +27,7 @@ def write(results: Results) -> None:
         print(tables.write(name, _scores(of_data, data), note=_note(data), folder=results.folder).read_text())
     scib = _scib(results, table)
     if len(scib):
-        note = f"Seed 0, {_scib_cells(results):,} cells drawn from known and new ones, those that are labelled. {_versions()}"
+        note = f"Seed 0, labelled ones of {_scib_cells(results):,} cells, known and new. {_versions()}"
         print(tables.write("peers_scib", scib, note=note, folder=results.folder).read_text())
     if not results.quick:
         from figures import draw_embeddings, draw_scatter
