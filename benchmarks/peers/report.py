@@ -25,6 +25,7 @@ def write(results: Results) -> None:
         name = f"peers_{data.replace(' ', '_')}"
         of_data = table[(table["data"] == data) & (table["threads"] == 1)]
         print(tables.write(name, _scores(of_data, data), note=_note(data), folder=results.folder).read_text())
+    print(tables.write("peers_settings", _settings(), note=_versions(), folder=results.folder).read_text())
     scib = _scib(results, table)
     if len(scib):
         note = f"Seed 0, labelled ones of {_scib_cells(results):,} cells, known and new. {_versions()}"
@@ -64,7 +65,7 @@ def _scores(table: pd.DataFrame, data: str) -> pd.DataFrame:
         of_peer = table[table["peer"] == name]
         row = {"": name}
         if of_peer["error"].notna().all():
-            rows.append({**row, "settings": f"*{of_peer['error'].iloc[0]}*"})
+            rows.append({"": f"{name}: *{of_peer['error'].iloc[0]}*"})
             continue
         for score in present:
             value = means.loc[name, score]
@@ -74,10 +75,18 @@ def _scores(table: pd.DataFrame, data: str) -> pd.DataFrame:
         row["seconds"] = "-" if seconds < 1e-3 else f"{seconds:.3g}" if seconds < 100 else f"{seconds:,.0f}"
         row["peak, GiB"] = f"{means.loc[name, 'peak_gib']:.1f}"
         row["seeds"] = str(of_peer["error"].isna().sum())
-        with contextlib.suppress(ImportError):
-            row |= {"new cells": peer.load(name).new_cells, "settings": peer.load(name).settings}
         rows.append(row)
     return pd.DataFrame(rows).fillna("")
+
+
+def _settings() -> pd.DataFrame:
+    """Return what each peer is run with, of those that are installed."""
+    rows = []
+    for name in peer.MODULES:
+        with contextlib.suppress(ImportError):
+            found = peer.load(name)
+            rows.append({"": name, "settings": found.settings, "embeds of new cells": found.new_cells})
+    return pd.DataFrame(rows)
 
 
 def _scib(results: Results, table: pd.DataFrame) -> pd.DataFrame:
