@@ -68,6 +68,6 @@ PEER = Peer(
     prepare=prepare,
     fit=fit,
     embed=embed,
-    settings="20 dimensions, at most 400 epochs with early stopping, the defaults; 4,000 genes",
+    settings="20 dimensions, at most 400 epochs with early stopping, the defaults; 4,000 genes (2,000 simulated)",
     new_cells="both",
 )
