@@ -7,6 +7,7 @@ import inputs
 import mofapy2  # noqa: F401  muon needs it
 import muon
 import numpy as np
+import pandas as pd
 import scanpy as sc
 from mudata import MuData
 from peer import Embedded, Job, Peer
@@ -33,10 +34,7 @@ def fit(job: Job, mdata: MuData) -> None:
     """Ten factors of all cells, in one group per batch as MOFA+ has them."""
     arguments = {}
     if job.data.batch is not None:
-        names = job.known.obs_names.append(job.new.obs_names)
-        batches = {**job.known.obs[job.data.batch].astype(str), **job.new.obs[job.data.batch].astype(str)}
-        mdata.obs["group"] = [batches[name] for name in mdata.obs_names]
-        assert len(names) == mdata.n_obs
+        mdata.obs["group"] = pd.concat([part.obs[job.data.batch].astype(str) for part in (job.known, job.new)])
         arguments["groups_label"] = "group"
     with tempfile.TemporaryDirectory() as folder:
         muon.tl.mofa(mdata, use_var=None, seed=job.seed, outfile=str(Path(folder) / "mofa.hdf5"), **arguments)

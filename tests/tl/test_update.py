@@ -7,10 +7,11 @@ import torch
 from anndata import AnnData
 
 from clipdim import pl, pp
-from clipdim._mudata import fingerprint
+from clipdim._mudata import fingerprint, read_inputs
 from clipdim.contrast import RECIPES
 from clipdim.datasets import simulate_citeseq
 from clipdim.tl import classify, embed, fit, match, reduce, transfer_labels, update
+from clipdim.tl._replay import replay
 
 QUICK = {"progress": False, "device": "cpu"}
 KEY = "clipdim_updated"
@@ -105,6 +106,27 @@ def test_at_most_three_old_cells_for_each_new_one(make_mdata, reference):
     new = make_mdata(60, seed=1)
     update(new, reference, max_epochs=1, **QUICK)
     assert new.uns[KEY]["params"]["n_reference_cells"] == 3 * 54
+
+
+def test_old_and_new_cells_are_never_negatives_of_each_other(make_mdata):
+    """Whatever their batches are called: the groups of the loss differ, and every row is still that of its cell."""
+    arguments = {"modalities": None, "use_rep": None, "holdout": 0.2, "norm_fraction": 0.0, "random_state": 0}
+    parts = []
+    for seed in range(2):
+        mdata = make_mdata(100, lacking=10, seed=seed)
+        mdata.obs["donor"] = pd.Categorical(np.where(np.arange(100) % 2, "a", "b"))
+        parts.append(read_inputs(mdata, batch_key="donor", **arguments))
+    old, new = parts
+    both = replay(old, new, random_state=0)
+    n_old = len(old.rows)
+    assert not set(both.batches[:n_old]) & set(both.batches[n_old:])
+    assert len(set(both.batches)) == 4
+    np.testing.assert_array_equal(both.held_out, new.held_out + n_old)
+    assert (both.train < n_old).sum() == len(old.train)
+    for name, column in (("rna", 0), ("prot", 1)):
+        for part, cells, start in ((old, old.train, 0), (new, new.train, n_old)):
+            found = both.values[name][both.rows[cells + start, column]]
+            np.testing.assert_array_equal(found, part.values[name][part.rows[cells, column]])
 
 
 def test_same_seed_same_numbers_and_global_state_untouched(new, reference):

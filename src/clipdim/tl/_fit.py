@@ -71,8 +71,9 @@ def fit(
         ``"cosine"``, or ``"inner"``: the inner product over the expected norms, as in the paper. By default the
         recipe's: ``"cosine"`` for ``"default"``, ``"inner"`` for ``"paper"``.
     recipe
-        ``"default"``, which is ``"batches"`` (no linear path, deeper, more noise: less of the batches passes) with a
-        ``batch_key``; ``"paper"`` (the settings of Gui, Ma and Ma), or a :class:`clipdim.contrast.Recipe`.
+        ``"default"``, which is ``"batches"`` (no linear path, deeper, more noise: less of the batches passes, and the
+        dimension reads lower) with a ``batch_key``; ``"paper"`` (the settings of Gui, Ma and Ma), or a
+        :class:`clipdim.contrast.Recipe`.
     max_epochs, batch_size, lr
         Override the recipe. The number of epochs follows from the number of cells by default.
     holdout
