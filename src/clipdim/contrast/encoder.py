@@ -11,6 +11,17 @@ from torch import Generator, Tensor, nn
 from clipdim.contrast.recipes import Recipe
 
 
+class _Linear(nn.Linear):
+    """
+    Linear layer whose constructor draws nothing from the global random state.
+
+    ``torch.nn.utils.skip_init`` does that too, by way of modules that take longer to import than many a fit.
+    """
+
+    def reset_parameters(self) -> None:
+        """Leave the weights to the encoder's ``initialize``."""
+
+
 class Encoder(nn.Module):
     """
     Multi-layer perceptron that scales its inputs itself, so that its weights are all that new cells need.
@@ -41,9 +52,8 @@ class Encoder(nn.Module):
     def __init__(self, n_features: int, out_dim: int, recipe: Recipe) -> None:
         super().__init__()
         sizes = [n_features, *[recipe.width] * recipe.n_hidden, out_dim]
-        # skip_init: the constructor of nn.Linear draws from the user's global random state
-        self.layers = nn.ModuleList(nn.utils.skip_init(nn.Linear, *pair) for pair in pairwise(sizes))
-        self.linear = nn.utils.skip_init(nn.Linear, n_features, out_dim, bias=False) if recipe.linear_path else None
+        self.layers = nn.ModuleList(_Linear(*pair) for pair in pairwise(sizes))
+        self.linear = _Linear(n_features, out_dim, bias=False) if recipe.linear_path else None
         self.recipe = recipe
         self.register_buffer("mean", torch.zeros(n_features))
         self.register_buffer("scale", torch.ones(n_features))

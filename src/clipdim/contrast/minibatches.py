@@ -31,7 +31,10 @@ class Minibatches:
     """
 
     def __init__(self, present: Tensor, batch_size: int, groups: Tensor | None = None) -> None:
-        patterns, pattern = torch.unique(present, dim=0, return_inverse=True)
+        # of numbers, since torch.unique of rows compares them one by one
+        powers = 2 ** torch.arange(present.shape[1] - 1, -1, -1, device=present.device)
+        numbers, pattern = torch.unique((present * powers).sum(dim=1), return_inverse=True)
+        patterns = (numbers[:, None] & powers) > 0
         self._parts = []
         for number, has in enumerate(patterns):
             cells = (pattern == number).nonzero().squeeze(1)
