@@ -22,6 +22,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 import machine
 import report
 import run
+import scib
 import two_runs
 from data import DATA
 from peer import MODULES
@@ -54,6 +55,7 @@ def main() -> None:
             with ThreadPoolExecutor(machine.cores() if arguments.quick else 1) as pool:
                 list(pool.map(partial(run.fit, results=results, timeout=arguments.timeout), of_stage))
     if not arguments.no_report:
+        scib.score(results)
         report.write(results)
 
 

@@ -6,7 +6,6 @@ import matplotlib as mpl
 import numpy as np
 import pandas as pd
 import peer
-import report
 import scanpy as sc
 import seaborn as sns
 from anndata import AnnData
@@ -51,8 +50,7 @@ def draw_scatter(table: pd.DataFrame, path: Path) -> None:
 def draw_embeddings(results: Results, path: Path) -> None:
     """UMAP of embeddings of the first seed, coloured by cell type."""
     mpl.use("Agg")
-    found = {data: report.load_embeddings(results, data) for data in ("pbmc10k", "bmcite")}
-    found = {data: {name: x for name, x in of.items() if name in SHOWN} for data, of in found.items()}
+    found = {data: results.load_embeddings(data, SHOWN) for data in ("pbmc10k", "bmcite")}
     found = {data: of for data, of in found.items() if of}
     if not found:
         return

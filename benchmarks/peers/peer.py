@@ -13,6 +13,7 @@ from scipy.sparse import csr_matrix
 
 MODULES = {
     "clipdim": "clipdim_",
+    "clipdim, 3 epochs": "clipdim_short",
     "clipdim, shared + private": "clipdim_private",
     "scVI + clipdim": "scvi_clipdim",
     "totalVI": "totalvi",

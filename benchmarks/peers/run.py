@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 import warnings
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
@@ -38,6 +39,11 @@ class Results:
         """The CSV."""
         return self.folder / "peers.csv"
 
+    @property
+    def scib_cells(self) -> int:
+        """How many cells scib-metrics scores."""
+        return 300 if self.quick else 3_000
+
     def table(self) -> pd.DataFrame:
         """One row for each fit."""
         return pd.read_csv(self.path) if self.path.exists() else pd.DataFrame(columns=[*KEYS, "error"])
@@ -61,6 +67,16 @@ class Results:
         folder.mkdir(parents=True, exist_ok=True)
         name = "_".join(f"{row[key]}" for key in ("data", "peer", "seed"))
         return folder / ("".join(c if c.isalnum() else "_" for c in name) + ".npz")
+
+    def load_embeddings(self, data: str, peers: Iterable[str], seed: int = 0) -> dict[str, pd.DataFrame]:
+        """Embeddings of known and new cells that were kept, of some peers."""
+        paths = {name: self.embedding({"data": data, "peer": name, "seed": seed}) for name in peers}
+        found = {}
+        for name, path in paths.items():
+            if path.exists():
+                with np.load(path) as arrays:
+                    found[name] = pd.DataFrame(arrays["joint"], index=arrays["cells"])
+        return found
 
 
 def fit(row: dict[str, Any], results: Results, *, timeout: float) -> None:

@@ -88,3 +88,53 @@ def test_a_fit_that_takes_too_long_is_given_up(peers, capsys):
     row = {"data": "pbmc10k", "peer": "CCA", "seed": 0, "threads": 1}
     peers["run"].fit(row, results, timeout=0.1)
     assert results.table()["error"].item() == "given up after 0 s"
+
+
+def fits(*rows):
+    default = {"data": "small", "seed": 0, "threads": 1, "error": np.nan, "cpu_seconds": 2.0, "peak_gib": 1.0}
+    return pd.DataFrame([{**default, **row} for row in rows])
+
+
+def test_the_table_has_means_over_seeds_and_the_best_in_bold(peers):
+    import report
+
+    table = fits(
+        {"peer": "clipdim", "15-NN accuracy": 0.9, "FOSCTTM": 0.1},
+        {"peer": "clipdim", "15-NN accuracy": 0.8, "FOSCTTM": 0.2, "seed": 1, "cpu_seconds": 4.0},
+        {"peer": "clipdim", "seconds": 1.5, "threads": 2},
+        {"peer": "CCA", "15-NN accuracy": 0.7, "FOSCTTM": 0.05},
+        {"peer": "totalVI", "error": "not installed: scvi"},
+    )
+    shown = report._scores(table).set_index("")
+    assert shown.loc["clipdim", ["15-NN accuracy", "FOSCTTM"]].tolist() == ["**.850**", ".150"]
+    assert shown.loc["clipdim", ["seconds, 1 core", "2 cores", "seeds"]].tolist() == ["3", "1.5", "2"]
+    assert shown.loc["CCA", ["15-NN accuracy", "FOSCTTM", "2 cores", "seeds"]].tolist() == [
+        ".700",
+        "**.050**",
+        "-",
+        "1",
+    ]
+    assert "totalVI: *not installed: scvi*" in shown.index
+
+
+@pytest.mark.slow
+def test_scores_of_scib_metrics_are_added_where_they_are_missing(peers, monkeypatch):
+    pytest.importorskip("scib_metrics")
+    import scib
+
+    data = peers["data"]
+    monkeypatch.setitem(data.DATA, "small", data.Data(data.DATA["small"].load, "cell_type", None, "the truth"))
+    results = peers["run"].Results(quick=True)
+    cells = clipdim.datasets.simulate_citeseq(400, 3, n_genes=100, n_batches=2)
+    rng = np.random.default_rng(0)
+    codes = cells.obs["cell_type"].astype("category").cat.codes.to_numpy()
+    of_types = 10 * np.eye(codes.max() + 1)[codes] + rng.normal(size=(400, codes.max() + 1))
+    for name, joint in {"CCA": of_types, "MOFA+": rng.normal(size=(400, 5)), "totalVI": of_types}.items():
+        row = {"data": "small", "peer": name, "seed": 0, "threads": 1}
+        np.savez(results.embedding(row), joint=joint, cells=cells.obs_names.to_numpy(dtype=str))
+        done = {"bio conservation": 0.25} if name == "totalVI" else {}
+        results.add({**row, "error": np.nan, "seconds": 1.0, **done})
+    scib.score(results)
+    found = results.table().set_index("peer")["bio conservation"]
+    assert found["CCA"] > found["MOFA+"] + 0.2
+    assert found["totalVI"] == 0.25
