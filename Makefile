@@ -52,8 +52,8 @@ quality: .venv/.base ## the table of held-out quality on real data, three seeds
 paper: .venv/.base ## the paper's experiments, figures and table in docs/paper; QUICK=1: small ones, in docs/paper/quick
 	$(BIN)/python benchmarks/paper $(if $(QUICK),--quick)
 
-peers: .venv/.peers ## clipdim beside totalVI, MOFA+, WNN and others; QUICK=1: few cells, to see that it runs
-	$(BIN)/python benchmarks/peers $(if $(QUICK),--quick)
+peers: .venv/.peers ## clipdim beside totalVI, MOFA+, WNN and others; QUICK=1: few cells, to see that it runs; JOBS=2: two fits at a time
+	$(BIN)/python benchmarks/peers $(if $(QUICK),--quick) $(if $(JOBS),--jobs $(JOBS))
 
 clean: ## remove what the other targets made
 	rm -rf .venv demo docs/_build docs/api/generated docs/tutorials docs/paper/cache docs/paper/quick dist

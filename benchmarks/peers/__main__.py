@@ -35,6 +35,7 @@ def main() -> None:
     parser.add_argument("--peers", nargs="+", default=list(MODULES), choices=list(MODULES))
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--threads", type=int, nargs="+", default=[1])
+    parser.add_argument("--jobs", type=int, default=1, help="fits at a time; wall times of two threads need all cores")
     parser.add_argument("--timeout", type=float, default=7200, help="seconds after which a fit is given up")
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--anew", action="store_true", help="run again what is there")
@@ -46,13 +47,13 @@ def main() -> None:
     results = run.Results(quick=arguments.quick)
     if not arguments.report:
         seeds = arguments.seeds[:1] if arguments.quick else arguments.seeds
-        chosen = product(arguments.data, seeds, arguments.threads, arguments.peers)
-        rows = [{"data": data, "peer": peer, "seed": seed, "threads": threads} for data, seed, threads, peer in chosen]
+        chosen = product(seeds, arguments.threads, arguments.data, arguments.peers)
+        rows = [{"data": data, "peer": peer, "seed": seed, "threads": threads} for seed, threads, data, peer in chosen]
         rows = [row for row in rows if arguments.anew or not results.has(row)]
         # the one whose time another is stopped at goes first
         for first in (True, False):
             of_stage = [row for row in rows if (row["peer"] == "clipdim") == first]
-            with ThreadPoolExecutor(machine.cores() if arguments.quick else 1) as pool:
+            with ThreadPoolExecutor(machine.cores() if arguments.quick else arguments.jobs) as pool:
                 list(pool.map(partial(run.fit, results=results, timeout=arguments.timeout), of_stage))
     if not arguments.no_report:
         scib.score(results)

@@ -49,9 +49,10 @@ class Results:
         return pd.read_csv(self.path) if self.path.exists() else pd.DataFrame(columns=[*KEYS, "error"])
 
     def has(self, row: dict[str, Any]) -> bool:
-        """Whether the fit is there."""
+        """Whether the fit is there, or failed for another reason than that the peer was not installed."""
         table = self.table()
-        return bool((table[KEYS] == [row[name] for name in KEYS]).all(axis=1).any())
+        own = table.loc[(table[KEYS] == [row[name] for name in KEYS]).all(axis=1), "error"]
+        return len(own) > 0 and not own.astype(str).str.startswith("not installed").any()
 
     def add(self, row: dict[str, Any]) -> None:
         """Write a fit in place of an earlier one of the same name."""

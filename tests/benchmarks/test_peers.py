@@ -83,6 +83,16 @@ def test_a_failed_fit_is_a_row_with_its_error_and_can_be_run_again(peers, capsys
     assert pd.isna(table["error"].item())
 
 
+def test_a_peer_that_was_not_installed_is_run_again(peers):
+    results = peers["run"].Results(quick=True)
+    row = {"data": "small", "peer": "CCA", "seed": 0, "threads": 1}
+    assert not results.has(row)
+    results.add({**row, "error": "not installed: no module"})
+    assert not results.has(row)
+    results.add({**row, "error": "cannot run: no RNA counts"})
+    assert results.has(row)
+
+
 def test_a_fit_that_takes_too_long_is_given_up(peers, capsys):
     results = peers["run"].Results(quick=True)
     row = {"data": "pbmc10k", "peer": "CCA", "seed": 0, "threads": 1}
