@@ -64,7 +64,8 @@ def _leiden(found: Embedded, names: np.ndarray, known: np.ndarray, seed: int) ->
     adata = AnnData(obs=pd.DataFrame(index=[f"cell{i}" for i in range(len(names))]))
     if found.graph is None:
         adata.obsm["X"] = np.ascontiguousarray(found.joint, dtype=np.float32)
-        sc.pp.neighbors(adata, use_rep="X", n_neighbors=N_NEIGHBORS, random_state=seed)
+        # exact ones: approximate ones need two minutes of compilation in each process
+        sc.pp.neighbors(adata, use_rep="X", n_neighbors=N_NEIGHBORS, random_state=seed, transformer="sklearn")
     else:
         adata.obsp["connectivities"], adata.uns["neighbors"] = found.graph[1], {"connectivities_key": "connectivities"}
     ari, nmi = [], []
