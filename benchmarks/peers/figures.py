@@ -51,17 +51,19 @@ def draw_embeddings(results: Results, path: Path) -> None:
     """UMAP of embeddings of the first seed, coloured by cell type."""
     mpl.use("Agg")
     found = {data: results.load_embeddings(data, SHOWN) for data in ("pbmc10k", "bmcite")}
-    found = {data: of for data, of in found.items() if of}
-    if not found:
-        return
-    columns = [name for name in SHOWN if any(name in of for of in found.values())]
-    figure = Figure(figsize=(3.6 * len(columns), 3.7 * len(found)), layout="constrained")
-    grid = figure.subplots(len(found), len(columns), squeeze=False)
+    table = results.table()
+    fitted = table[table["error"].isna() & (table["seed"] == 0) & table["peer"].isin(SHOWN)]
+    for row in fitted[fitted["data"].isin(found)].itertuples():
+        if row.peer not in found[row.data]:
+            print(f"{path.name} stays as it is: the embedding of {row.data} by {row.peer} was not kept, run it --anew")
+            return
+    figure = Figure(figsize=(3.6 * len(SHOWN), 3.7 * len(found)), layout="constrained")
+    grid = figure.subplots(len(found), len(SHOWN), squeeze=False)
     for row, (data, of_data) in zip(grid, found.items(), strict=True):
         labels = DATA[data].load().obs[DATA[data].label].astype(object)
         types = sorted(labels.dropna().unique())
         colors = dict(zip(types, sns.color_palette("husl", len(types)), strict=True))
-        for axes, name in zip(row, columns, strict=True):
+        for axes, name in zip(row, SHOWN, strict=True):
             axes.set(xticks=[], yticks=[], title=f"{name}, {data}")
             sns.despine(ax=axes, left=True, bottom=True)
             if name not in of_data:
