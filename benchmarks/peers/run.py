@@ -54,12 +54,13 @@ class Results:
         own = table.loc[(table[KEYS] == [row[name] for name in KEYS]).all(axis=1), "error"]
         return len(own) > 0 and not own.astype(str).str.startswith("not installed").any()
 
-    def add(self, row: dict[str, Any]) -> None:
-        """Write a fit in place of an earlier one of the same name."""
+    def add(self, row: dict[str, Any], *, keep: bool = False) -> None:
+        """Write a fit in place of an earlier one of the same name, or with `keep` complete that one."""
         with LOCK:
             table = self.table()
             earlier = (table[KEYS] == [row[name] for name in KEYS]).all(axis=1)
-            table = pd.concat([table[~earlier], pd.DataFrame([row])], ignore_index=True)
+            before = table[earlier].iloc[0].to_dict() if keep else {}
+            table = pd.concat([table[~earlier], pd.DataFrame([{**before, **row}])], ignore_index=True)
             table.to_csv(self.path, index=False, float_format="%.5g")
 
     def embedding(self, row: dict[str, Any]) -> Path:

@@ -22,8 +22,8 @@ def score(results: Results) -> None:
         if not embeddings or DATA[data].label is None:
             continue
         for name, scores in _scores(results, data, embeddings).iterrows():
-            row = rows[rows["peer"] == name].iloc[0].to_dict()
-            results.add({**row, **scores.to_dict()})
+            fit = {"data": data, "peer": name, "seed": seed, "threads": 1}
+            results.add({**fit, **scores.to_dict()}, keep=True)
 
 
 def _scores(results: Results, data: str, embeddings: dict[str, pd.DataFrame]) -> pd.DataFrame:
