@@ -13,7 +13,7 @@ from data import DATA
 from matplotlib.figure import Figure
 from run import Results
 
-OWN = ("clipdim", "clipdim, shared + private", "scVI + clipdim")
+OWN = ("clipdim", "clipdim, 3 epochs", "clipdim, shared + private", "scVI + clipdim")
 SHOWN = ("clipdim", "clipdim, shared + private", "totalVI", "MOFA+", "concatenated PCA")
 # what takes no time at all is drawn at this many seconds
 INSTANT = 2e-3
