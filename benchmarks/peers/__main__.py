@@ -3,10 +3,10 @@ clipdim beside other tools, on the same cells and splits: ``make peers``, or ``p
 
 Each fit is a process of its own. A peer gets the known cells (70 %) with its authors' settings and preprocessing, and
 embeds the new ones; those that cannot are fitted on all cells, without labels. What is timed is the fit, not the
-preprocessing. Fits that ``results/peers.csv`` has are not run again, unless ``--anew`` says so. A peer that is not
-installed or fails is shown with its error. ``--quick`` takes 1,500 cells, one seed and few epochs of the slow peers, to
-see that everything runs, as many at a time as there are cores: its numbers, in ``results/quick``, say nothing of how
-good or fast a peer is.
+preprocessing; on more than one thread nothing else is measured. Fits that ``results/peers.csv`` has are not run again,
+unless ``--anew`` says so. A peer that is not installed or fails is shown with its error. ``--quick`` takes 1,500 cells,
+one seed and few epochs of the slow peers, to see that everything runs, as many at a time as there are cores: its
+numbers, in ``results/quick``, say nothing of how good or fast a peer is.
 """
 
 import argparse
