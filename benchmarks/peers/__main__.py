@@ -45,11 +45,12 @@ def main() -> None:
     readable = [name for name in DATA if name != "two runs" or two_runs.VARIABLE in os.environ]
     arguments.data = arguments.data or (["pbmc10k"] if arguments.quick else readable)
     results = run.Results(quick=arguments.quick)
+    rows = []
     if not arguments.report:
         seeds = arguments.seeds[:1] if arguments.quick else arguments.seeds
         chosen = product(seeds, arguments.threads, arguments.data, arguments.peers)
         rows = [{"data": data, "peer": peer, "seed": seed, "threads": threads} for seed, threads, data, peer in chosen]
-        rows = [row for row in rows if arguments.anew or not results.has(row)]
+        rows = [row for row in rows if arguments.anew or arguments.quick or not results.has(row)]
         # the one whose time another is stopped at goes first
         for first in (True, False):
             of_stage = [row for row in rows if (row["peer"] == "clipdim") == first]
@@ -58,6 +59,10 @@ def main() -> None:
     if not arguments.no_report:
         scib.score(results)
         report.write(results)
+    # a peer that is not installed is only named
+    failed = [row for row in rows if not results.has(row) and not results.outcome(row).startswith("not installed")]
+    if failed:
+        sys.exit("\n".join(f"{row} failed: {results.outcome(row)}" for row in failed))
 
 
 if __name__ == "__main__":

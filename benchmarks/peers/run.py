@@ -10,15 +10,16 @@ import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from threading import Lock
+from threading import RLock
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 FOLDER = Path(__file__).parents[1] / "results"
-LOCK = Lock()
+LOCK = RLock()
 KEYS = ["data", "peer", "seed", "threads"]
+DONE = "done"
 
 
 @dataclass
@@ -46,13 +47,20 @@ class Results:
 
     def table(self) -> pd.DataFrame:
         """One row for each fit."""
-        return pd.read_csv(self.path) if self.path.exists() else pd.DataFrame(columns=[*KEYS, "error"])
+        with LOCK:
+            return pd.read_csv(self.path) if self.path.exists() else pd.DataFrame(columns=[*KEYS, "error"])
 
     def has(self, row: dict[str, Any]) -> bool:
-        """Whether the fit is there, or failed for another reason than that the peer was not installed."""
+        """Whether the fit need not be run again: it is there, impossible, or takes too long."""
+        return self.outcome(row).startswith((DONE, "cannot run", "given up"))
+
+    def outcome(self, row: dict[str, Any]) -> str:
+        """``"done"``, ``"missing"``, or the error of a fit."""
         table = self.table()
         own = table.loc[(table[KEYS] == [row[name] for name in KEYS]).all(axis=1), "error"]
-        return len(own) > 0 and not own.astype(str).str.startswith("not installed").any()
+        if not len(own):
+            return "missing"
+        return DONE if pd.isna(own.iloc[0]) else str(own.iloc[0])
 
     def add(self, row: dict[str, Any], *, keep: bool = False) -> None:
         """Write a fit in place of an earlier one of the same name, or with `keep` complete that one."""

@@ -1,5 +1,7 @@
 """The comparison with other tools goes on where a peer cannot, and scores what there is to score."""
 
+import contextlib
+import importlib.util
 import sys
 from pathlib import Path
 
@@ -75,12 +77,11 @@ def test_a_failed_fit_is_a_row_with_its_error_and_can_be_run_again(peers, capsys
     results = peers["run"].Results(quick=True)
     row = {"data": "no such data", "peer": "CCA", "seed": 0, "threads": 1}
     peers["run"].fit(row, results, timeout=60)
-    assert results.has(row)
-    assert "no such data" in results.table()["error"].item()
+    assert not results.has(row)
+    assert "no such data" in results.outcome(row)
     results.add({**row, "error": np.nan, "seconds": 1.0})
-    table = results.table()
-    assert len(table) == 1
-    assert pd.isna(table["error"].item())
+    assert results.has(row)
+    assert len(results.table()) == 1
 
 
 def test_a_peer_that_was_not_installed_is_run_again(peers):
@@ -97,7 +98,26 @@ def test_a_fit_that_takes_too_long_is_given_up(peers, capsys):
     results = peers["run"].Results(quick=True)
     row = {"data": "pbmc10k", "peer": "CCA", "seed": 0, "threads": 1}
     peers["run"].fit(row, results, timeout=0.1)
-    assert results.table()["error"].item() == "given up after 0 s"
+    assert results.outcome(row) == "given up after 0 s"
+    assert results.has(row)
+
+
+def test_the_command_fails_if_a_fit_does_and_runs_it_again(peers, monkeypatch):
+    spec = importlib.util.spec_from_file_location("peers_command", FOLDER / "peers" / "__main__.py")
+    command = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(command)
+    asked = {"--quick": None, "--no-report": None, "--data": "simulated", "--peers": "CCA"}
+    monkeypatch.setattr(sys, "argv", ["peers", *(text for pair in asked.items() for text in pair if text)])
+    for error, exits in (("ValueError: no", True), ("not installed: cca", False), (np.nan, False), (None, True)):
+        # the last time nothing is written, which is no success either
+        def fit(row, results, timeout, error=error):
+            results.path.unlink(missing_ok=True)
+            if error is not None:
+                results.add({**row, "error": error})
+
+        monkeypatch.setattr(command.run, "fit", fit)
+        with pytest.raises(SystemExit, match=r"CCA.*failed") if exits else contextlib.nullcontext():
+            command.main()
 
 
 def fits(*rows):
