@@ -46,6 +46,11 @@ def complete(key: str = KEY) -> str:
     return f"X_{key}_complete"
 
 
+def collides(key: str) -> bool:
+    """Whether results under this name would lie where those of a fit of a shorter name do."""
+    return key.endswith(("_private", "_complete", "_embedded", "_impute"))
+
+
 def split(key: str = KEY) -> str:
     """Name of the column of ``mdata.obs`` that says which cells were held out."""
     return f"{key}_split"

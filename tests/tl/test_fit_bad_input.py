@@ -54,6 +54,7 @@ def refuses(unchanged):
         (ValueError, {"device": "cuda:99"}, "device='cuda:99' is not available"),
         (ValueError, {"key_added": "a/b"}, "key_added must be a non-empty string without '/'"),
         (ValueError, {"key_added": ""}, "key_added must be"),
+        (ValueError, {"key_added": "clipdim_private"}, "ends like results of clipdim.tl.private, embed or impute"),
         (TypeError, {"use_rep": 3}, "use_rep must be a string"),
         (KeyError, {"use_rep": "X_pca"}, r"'rna' has no .obsm\['X_pca'\].*run clipdim.pp.citeseq\(mdata\)"),
         (KeyError, {"use_rep": {"prot": "X_mine"}}, r"'prot' has no .obsm\['X_mine'\]"),
@@ -211,6 +212,13 @@ def test_key_that_would_overwrite_the_input(make_mdata, refuses):
     mdata = make_mdata()
     mdata["rna"].obsm["X_pca"] = mdata["rna"].X.copy()
     refuses(mdata, ValueError, "key_added='pca' would overwrite the representation 'X_pca'", key_added="pca")
+
+
+def test_key_whose_results_would_take_away_the_input(make_mdata, refuses):
+    mdata = make_mdata()
+    mdata["rna"].obsm["X_clipdim_private"] = mdata["rna"].X.copy()
+    message = "key_added='clipdim' would overwrite the representation 'X_clipdim_private'"
+    refuses(mdata, ValueError, message, use_rep={"rna": "X_clipdim_private", "prot": "X"})
 
 
 def test_outlier(make_mdata, refuses):

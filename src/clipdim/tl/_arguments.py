@@ -1,9 +1,11 @@
 """Arguments of ``tl.fit``: checked, and turned into a recipe."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 from numbers import Integral, Real
 from typing import Any
 
+from clipdim import _keys
 from clipdim.contrast import RECIPES, Recipe
 
 
@@ -55,3 +57,14 @@ def check_arguments(*, out_dim: int, holdout: float, random_state: int, key_adde
     if not isinstance(key_added, str) or not key_added or "/" in key_added:
         msg = f"key_added must be a non-empty string without '/', which files cannot hold, got {key_added!r}"
         raise ValueError(msg)
+    if _keys.collides(key_added):
+        msg = f"key_added={key_added!r} ends like results of clipdim.tl.private, embed or impute; pass another name"
+        raise ValueError(msg)
+
+
+def refuse_overwriting(key_added: str, use_rep: Mapping[str, str]) -> None:
+    """Refuse a name whose results would lie where a representation of the fit does, or take it away."""
+    for slot in (_keys.embedding(key_added), _keys.private(key_added)):
+        if slot in use_rep.values():
+            msg = f"key_added={key_added!r} would overwrite the representation {slot!r}; pass another name"
+            raise ValueError(msg)

@@ -11,7 +11,7 @@ from mudata import MuData
 
 from clipdim import _keys, _mudata
 from clipdim.contrast import ContrastiveModel, Recipe
-from clipdim.tl._arguments import check_arguments, check_snapshots, choose_settings
+from clipdim.tl._arguments import check_arguments, check_snapshots, choose_settings, refuse_overwriting
 from clipdim.tl._device import resolve_device
 from clipdim.tl._processes import join_processes, own_device, require_same
 from clipdim.tl._snapshots import Snapshots
@@ -167,9 +167,7 @@ def fit(
         norm_fraction=settings.norm_fraction if settings.similarity == "inner" else 0.0,
         random_state=random_state,
     )
-    if _keys.embedding(key_added) in data.use_rep.values():
-        msg = f"key_added={key_added!r} would overwrite the representation {_keys.embedding(key_added)!r}; pass another"
-        raise ValueError(msg)
+    refuse_overwriting(key_added, data.use_rep)
     n_epochs = settings.n_epochs(len(data.train))
     check_snapshots(n_snapshots, n_epochs)
     snapshots = None

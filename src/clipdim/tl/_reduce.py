@@ -14,7 +14,7 @@ from mudata import MuData
 from clipdim import _keys, _mudata
 from clipdim.contrast import ContrastiveModel, Recipe
 from clipdim.contrast.distillation import Student, principal_axes
-from clipdim.tl._arguments import check_arguments
+from clipdim.tl._arguments import check_arguments, refuse_overwriting
 from clipdim.tl._device import resolve_device
 from clipdim.tl._monitor import MAX_CELLS, Monitor
 from clipdim.tl._stored import refuse_changed, stored_inputs, stored_model
@@ -133,9 +133,7 @@ def reduce(
     settings = replace(Recipe.from_stored(fit["params"]["recipe"]), max_epochs=n_epochs)
     if method == "distill":  # the similarities of a minibatch are in memory at once
         settings = replace(settings, batch_size=min(settings.batch_size, MAX_BATCH))
-    if _keys.embedding(key_added) in fit["params"]["use_rep"].values():
-        msg = f"key_added={key_added!r} would overwrite the representation {_keys.embedding(key_added)!r}; pass another"
-        raise ValueError(msg)
+    refuse_overwriting(key_added, fit["params"]["use_rep"])
     if out_dim == 1 and settings.similarity == "cosine":
         msg = "with n_dims=1 and cosine similarity cells lie at 1 or -1; pass a larger n_dims"
         warnings.warn(msg, UserWarning, stacklevel=2)

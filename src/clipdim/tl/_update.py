@@ -11,7 +11,7 @@ from mudata import MuData
 
 from clipdim import _keys, _mudata
 from clipdim.contrast import Recipe
-from clipdim.tl._arguments import check_arguments
+from clipdim.tl._arguments import check_arguments, refuse_overwriting
 from clipdim.tl._device import resolve_device
 from clipdim.tl._replay import read_new_sample, replay
 from clipdim.tl._shift import Shift
@@ -144,10 +144,10 @@ def update(
     if mdata is reference:
         msg = "mdata is the reference itself; pass the new cells alone, or fit all anew with clipdim.tl.fit(mdata)"
         raise ValueError(msg)
-    if key_added == key or _keys.embedding(key_added) in fit["params"]["use_rep"].values():
-        what = f"the representation {_keys.embedding(key_added)!r}" if key_added != key else "the reference's fit"
-        msg = f"key_added={key_added!r} is the name of {what}; pass another, to keep both apart"
+    if key_added == key:
+        msg = f"key_added={key_added!r} is the name of the reference's fit; pass another, to keep both apart"
         raise ValueError(msg)
+    refuse_overwriting(key_added, fit["params"]["use_rep"])
     known = [str(name) for name in fit["params"]["modalities"]]
     names = [name for name in known if name in mdata.mod]
     if len(names) < 2:
