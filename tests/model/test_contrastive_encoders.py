@@ -184,6 +184,8 @@ def test_model_keeps_its_fit_when_another_takes_its_place(make_mdata, make_model
 def test_second_training_starts_anew(make_mdata, make_model):
     model = make_model(make_mdata())
     latent = model.get_latent_representation()
+    model.train(accelerator="cpu", **{**QUICK, "random_state": 7})
+    assert not np.allclose(model.get_latent_representation(), latent)
     model.train(accelerator="cpu", **QUICK)
     np.testing.assert_array_equal(model.get_latent_representation(), latent)
 

@@ -11,7 +11,7 @@ from clipdim import pp
 from clipdim.contrast import RECIPES
 from clipdim.datasets import simulate_citeseq
 from clipdim.model import ContrastiveEncoders
-from clipdim.tl import embed
+from clipdim.tl import embed, private
 
 QUICK = {"max_epochs": 2, "progress": False, "accelerator": "cpu"}
 
@@ -137,6 +137,16 @@ def test_saved_model_is_a_reference_of_the_tools(tmp_path):
     pp.citeseq(raw, n_comps_rna=10)
     with pytest.raises(ValueError, match="other loadings than the reference's"):
         ContrastiveEncoders.load(tmp_path / "model", raw)
+
+
+def test_private_dimensions_of_after_the_training_are_saved(trained, make_mdata, tmp_path):
+    private(trained.mdata, n_dims=3, key="mine")
+    trained.save(tmp_path / "model")
+    query = make_mdata(50, seed=5)
+    embed(query, mudata.read_h5mu(tmp_path / "model" / "model.h5mu"), key="mine")
+    expected = make_mdata(50, seed=5)
+    embed(expected, trained.mdata, key="mine")
+    np.testing.assert_allclose(query.obsm["X_mine_complete"], expected.obsm["X_mine_complete"], atol=1e-5)
 
 
 def test_bad_folders(trained, tmp_path):

@@ -174,7 +174,7 @@ class Fitted:
         if save_mudata and self.mdata is None:
             msg = "the model was loaded without cells, so there are none to save; leave out save_mudata=True"
             raise RuntimeError(msg)
-        _saved.write_model(model, self.mdata if save_mudata else None, dir_path, overwrite=overwrite)
+        _saved.write_model(model, self.mdata, dir_path, overwrite=overwrite, with_cells=save_mudata)
 
     @classmethod
     def load(

@@ -77,15 +77,20 @@ def in_split(model: MuData, mdata: MuData | None, *splits: str) -> np.ndarray:
     return np.flatnonzero(chosen if mdata is None else mdata.obs_names.isin(pd.Index(cells[chosen])))
 
 
-def write_model(model: MuData, mdata: MuData | None, dir_path: str | Path, *, overwrite: bool) -> None:
-    """Write the model, and the cells if there are any, in a folder."""
+def write_model(
+    model: MuData, mdata: MuData | None, dir_path: str | Path, *, overwrite: bool, with_cells: bool
+) -> None:
+    """Write the model, with what was learned of its cells since, in a folder, and the cells if wanted."""
     folder = Path(dir_path)
     if folder.exists() and not overwrite:
         msg = f"{str(folder)!r} exists already; pass overwrite=True, or the name of a folder that is not there yet"
         raise FileExistsError(msg)
     folder.mkdir(parents=True, exist_ok=True)
+    if mdata is not None and holds_fit(mdata, model):
+        key = str(model.uns[_keys.MODEL]["key"])
+        model.uns[key] = mdata.uns[key]  # private dimensions, for instance
     model.write_h5mu(folder / MODEL_FILE)
-    if mdata is not None:
+    if mdata is not None and with_cells:
         mdata.write_h5mu(folder / CELLS_FILE)
 
 
