@@ -194,9 +194,10 @@ def write_fit(mdata: MuData, fit: _keys.Fit, split: pd.Categorical, *, key: str)
     mdata.uns[key] = {"version": version("clipdim"), **fit}
 
 
-def write_tables(mdata: MuData, tables: Mapping[str, Any], *, key: str) -> None:
-    """Write tables of measures, and arrays they refer to, beside the fit they belong to."""
-    mdata.uns[key] = {**mdata.uns[key], **tables}
+def write_tables(mdata: MuData, tables: Mapping[str, Any], *, outdated: Sequence[str] = (), key: str) -> None:
+    """Write tables of measures, and arrays they refer to, beside the fit they belong to; remove outdated ones."""
+    kept = {name: value for name, value in mdata.uns[key].items() if name not in outdated}
+    mdata.uns[key] = {**kept, **tables}
 
 
 def write_embedded(mdata: MuData, fit: _keys.Fit, *, key: str) -> None:

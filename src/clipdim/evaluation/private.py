@@ -17,8 +17,9 @@ class PrivateMap:
     Linear map to the private dimensions of one modality, in units of the modality's overall spread.
 
     The inputs' linear prediction from the joint embedding is taken away, and what is left is projected on its principal
-    axes. Over the cells it was learned on, private dimensions are uncorrelated with the joint embedding and with each
-    other.
+    axes. The prediction is penalised (ridge regression), so that it reads little from axes along which the joint
+    embedding hardly varies: what lies there one modality alone has put there. Over the cells it was learned on, private
+    dimensions are uncorrelated with each other, and with the joint embedding up to what the penalty leaves.
 
     References
     ----------
@@ -47,12 +48,16 @@ class PrivateMap:
     """(features x private dimensions)"""
 
     @classmethod
-    def learn(cls, inputs: np.ndarray, joint: np.ndarray, *, n_dims: int) -> "PrivateMap":
-        """Learn from cells: (cells x features), (cells x out_dim). There are at most as many dimensions as features."""
+    def learn(cls, inputs: np.ndarray, joint: np.ndarray, *, n_dims: int, penalty: float = PENALTY) -> "PrivateMap":
+        """
+        Learn from cells: (cells x features), (cells x out_dim). There are at most as many dimensions as features.
+
+        ``penalty`` is the variance of the joint embedding along an axis of which half is read.
+        """
         mean, joint_mean = inputs.mean(axis=0, dtype=np.float64), joint.mean(axis=0, dtype=np.float64)
         spread = float(np.sqrt(inputs.var(axis=0, dtype=np.float64).sum()))
         values, known = (inputs - mean) / spread, joint - joint_mean
-        ridge = Ridge(alpha=PENALTY * len(inputs), fit_intercept=False).fit(known, values)
+        ridge = Ridge(alpha=penalty * len(inputs), fit_intercept=False).fit(known, values)
         coefficients = np.reshape(ridge.coef_, (values.shape[1], known.shape[1])).T
         values -= known @ coefficients
         axes = PCA(min(n_dims, *values.shape), svd_solver="full").fit(values).components_.T

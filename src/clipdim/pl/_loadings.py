@@ -91,7 +91,11 @@ def loadings(
     table = _read(mdata, dimensions, key)
     shown = _directions(table, directions)
     maps, agreement = {}, {}
-    for name, rows in table[table["direction"].isin(shown)].groupby("modality", sort=False):
+    for name, rows in table.groupby("modality", sort=False):
+        if not rows["direction"].isin(shown).any():
+            msg = f"directions={shown}: modality {name!r} has none of them, only 1 to {rows['direction'].max()}; "
+            msg += "name one of these too"
+            raise ValueError(msg)
         # the order of the features is that of the modality
         matrix = rows.pivot_table(index="feature", columns="direction", values="loading", sort=False)
         matrix = matrix.reindex(columns=shown)  # one modality may have fewer private dimensions
@@ -156,7 +160,7 @@ def _directions(table: pd.DataFrame, directions: Sequence[int] | None) -> list[i
 def _strongest(matrix: pd.DataFrame, n_features: int) -> pd.DataFrame:
     """Rows among the strongest of either end of a column, each under the column in which it is strongest."""
     matrix = matrix.dropna(how="all")
-    values = np.nan_to_num(matrix.to_numpy())
+    values = np.nan_to_num(matrix.dropna(axis=1, how="all").to_numpy())
     n = min(n_features, len(values))
     order = values.argsort(axis=0, kind="stable")
     n_low = n // 2

@@ -12,6 +12,7 @@ from clipdim._mudata import feature_matrix
 from clipdim.evaluation import correlations
 
 MAX_DIRECTIONS = 10
+MIN_CELLS = 10
 
 
 @dataclass(frozen=True)
@@ -67,17 +68,15 @@ def loading_table(blocks: Sequence[Block]) -> pd.DataFrame:
     )
 
 
-def check_directions(n_directions: int | None, out_dim: int) -> int:
+def check_directions(n_directions: int | None, n_dims: int, of: str) -> int:
     """Return the number of directions, by default 10 or as many as there are."""
     if n_directions is None:
-        return min(MAX_DIRECTIONS, out_dim)
+        return min(MAX_DIRECTIONS, n_dims)
     if not isinstance(n_directions, Integral) or isinstance(n_directions, bool):
         msg = f"n_directions must be an integer or None, got {n_directions!r}"
         raise TypeError(msg)
-    if not 1 <= n_directions <= out_dim:
-        msg = (
-            f"n_directions={n_directions} must be 1 to {out_dim}, the dimensions of the embedding (out_dim of the fit)"
-        )
+    if not 1 <= n_directions <= n_dims:
+        msg = f"n_directions={n_directions} must be 1 to {n_dims}, the {of}"
         raise ValueError(msg)
     return int(n_directions)
 

@@ -11,10 +11,9 @@ from mudata import MuData
 from clipdim import _keys
 from clipdim._mudata import Embeddings, pair, paired_embeddings, require_mudata, write_tables
 from clipdim.contrast.distillation import principal_axes
-from clipdim.tl._loading_table import Block, check_directions, column_signs, loading_table, of_features
+from clipdim.tl._loading_table import MIN_CELLS, Block, check_directions, column_signs, loading_table, of_features
 from clipdim.tl._private_loadings import private_loadings
 
-MIN_CELLS = 10
 # fewer make the agreement of held-out cells too uncertain: its standard error is up to 1 / sqrt(n)
 MIN_HELD_OUT = 100
 CELLS = ("all", _keys.TRAIN, _keys.HELD_OUT)
@@ -44,7 +43,8 @@ def loadings(
     mdata
         Fitted by :func:`clipdim.tl.fit`, with normalised values in ``X`` of each modality.
     n_directions
-        Number of directions; by default 10, or ``out_dim`` where that is smaller.
+        Number of directions; by default 10, or ``out_dim`` where that is smaller. A modality that has fewer private
+        dimensions gets all of them.
     cells
         Cells to correlate over, of those with two modalities or more: ``"all"``, ``"train"`` or ``"held-out"``.
     dimensions
@@ -66,7 +66,7 @@ def loadings(
         From 1, the direction of the largest variance.
     ``loading`` : float64
         Correlation, -1 to 1; NaN for a feature that is constant. The sign of a direction, which is arbitrary, makes its
-        largest loading in absolute value positive.
+        largest loading in absolute value positive; that of a private dimension is as it is stored.
     ``variance`` : float64
         Share of the variance of the training cells' joint embedding that the direction has; of a private dimension its
         share of the modality's private variance.
@@ -88,9 +88,9 @@ def loadings(
         If there is no fit of that name, or a modality of it, its embedding, its private dimensions or a layer is
         missing.
     ValueError
-        If ``mdata`` is a view, ``n_directions`` is not in 1 to ``out_dim``, ``cells`` is unknown, fewer than 10 such
-        cells have a modality and another one, feature names repeat, or values are missing, not finite or all
-        constant. ``mdata`` is unchanged then.
+        If ``mdata`` is a view, ``n_directions`` is not in 1 to ``out_dim`` (or the private dimensions of the modality
+        that has most), ``cells`` is unknown, fewer than 10 such cells have a modality and another one, feature names
+        repeat, or values are missing, not finite or all constant. ``mdata`` is unchanged then.
 
     Warns
     -----
@@ -135,7 +135,7 @@ def loadings(
     if dimensions != "shared":
         msg = f"dimensions={dimensions!r} is unknown; choose 'shared' or 'private'"
         raise ValueError(msg)
-    n = check_directions(n_directions, embeddings.joint.shape[1])
+    n = check_directions(n_directions, embeddings.joint.shape[1], "dimensions of the embedding (out_dim of the fit)")
     used = embeddings.has.sum(axis=1) > 1 if cells == "all" else embeddings.of_split(cells)
     axes, variance = _directions(embeddings, n, key)
     own = {name: values @ axes for name, values in embeddings.by_modality.items()}

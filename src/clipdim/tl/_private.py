@@ -24,8 +24,8 @@ def private(mdata: MuData, n_dims: int = 20, *, weight: float = 0.7, key: str = 
 
     The shared embedding holds what the modalities have in common; a cell type that one of them alone sees is lost from
     it. Here the linear prediction of a modality's representation from the joint embedding is taken away, and the first
-    principal components of what is left are its private dimensions. Over the training cells they are uncorrelated with
-    the shared embedding. Shared and private dimensions side by side are the complete embedding.
+    principal components of what is left are its private dimensions. Shared and private dimensions side by side are the
+    complete embedding.
 
     Afterwards :func:`clipdim.tl.embed` gives new cells private dimensions too.
 
@@ -37,7 +37,7 @@ def private(mdata: MuData, n_dims: int = 20, *, weight: float = 0.7, key: str = 
         Private dimensions of each modality; fewer where its representation has fewer features.
     weight
         Length of the private dimensions in the complete embedding over their length in the data. Below 1, since more of
-        their variance is noise; at 0.7 cell types are best kept (``benchmarks/private.py``).
+        their variance is noise; with 0.7 cell types were kept well on all data of ``benchmarks/private.py``.
     key
         Name of the fit.
 
@@ -45,7 +45,7 @@ def private(mdata: MuData, n_dims: int = 20, *, weight: float = 0.7, key: str = 
     -------
     Table with one row for each ``modality``: the shares of its representation's variance that the joint embedding tells
     (``shared``), that the private dimensions have (``private``) and that is left (``left``), measured on ``n_cells``
-    held-out ``cells``. Written are
+    ``cells``: held-out ones, or training ones where a modality has too few. Written are
 
     ``mdata[mod].obsm["X_{key}_private"]`` : float32 (cells x private dimensions)
         Private dimensions, in units of the root of the representation's total variance.
@@ -53,7 +53,7 @@ def private(mdata: MuData, n_dims: int = 20, *, weight: float = 0.7, key: str = 
         The shared embedding, centred and as long as the variance that it tells of the modalities, then each modality's
         private dimensions times ``weight``; 0, their mean, for a modality that a cell lacks.
     ``mdata.uns[key]["private"]``, ``mdata.uns[key]["private_variance"]``
-        The maps, for new cells, and the table.
+        The maps, for new cells, and the table. Loadings of earlier private dimensions are removed.
 
     Raises
     ------
@@ -72,6 +72,11 @@ def private(mdata: MuData, n_dims: int = 20, *, weight: float = 0.7, key: str = 
 
     Notes
     -----
+    The prediction is a ridge regression, which reads little from the axes along which the joint embedding hardly
+    varies, where there is more of what one modality alone tells than of what they share. Private dimensions are
+    therefore uncorrelated with each other over the training cells but not quite with those axes, and ``shared`` is a
+    little less than an ordinary regression would find.
+
     Noise of a modality is private too, and so are differences between batches that the modality alone shows. For cells
     that lack the other modalities the joint embedding is the modality's own, which tells more of it, so their private
     dimensions are shorter.
@@ -100,14 +105,17 @@ def private(mdata: MuData, n_dims: int = 20, *, weight: float = 0.7, key: str = 
         raise ValueError(msg)
     fit = _mudata.read_fit(mdata, key)
     stored = _mudata.paired_embeddings(mdata, key)
-    data = stored_inputs(mdata, fit, stored, stored.modalities)
+    data = stored_inputs(mdata, fit, stored, stored.modalities, with_batches=False)
     refuse_changed(mdata, stored_model(fit, Recipe.from_stored(fit["params"]["recipe"]), stored.modalities), data, key)
 
-    measured = data.held_out if len(data.held_out) >= MIN_CELLS else data.train
-    cells = _keys.TRAIN if measured is data.train else _keys.HELD_OUT
     maps, table, shared = {}, [], 0.0
     for column, (name, values) in enumerate(data.values.items()):
-        train, asked = (part[data.rows[part, column] >= 0] for part in (data.train, measured))
+        train, held_out = (part[data.rows[part, column] >= 0] for part in (data.train, data.held_out))
+        if len(train) < 2:
+            msg = f"the MuData has {len(train)} cells with {name!r} that the fit was trained on; pass the whole one"
+            raise ValueError(msg)
+        enough = len(held_out) >= MIN_CELLS
+        asked, cells = (held_out, _keys.HELD_OUT) if enough else (train, _keys.TRAIN)
         learned = PrivateMap.learn(values[data.rows[train, column]], stored.joint[train], n_dims=int(n_dims))
         residual = learned.residual(values[data.rows[train, column]], stored.joint[train])
         shared += max(0.0, 1 - float(residual.var(axis=0, dtype=np.float64).sum()))
@@ -131,7 +139,7 @@ def private(mdata: MuData, n_dims: int = 20, *, weight: float = 0.7, key: str = 
     embeddings = {name: np.asarray(mdata[name].obsm[_keys.embedding(key)]) for name in data.values}
     _mudata.write_private(mdata, *private_dimensions(record, data.values, embeddings, data.rows), key=key)
     shares = pd.DataFrame(table)
-    _mudata.write_tables(mdata, {"private": record, "private_variance": shares}, key=key)
+    _mudata.write_tables(mdata, {"private": record, "private_variance": shares}, outdated=["private_loadings"], key=key)
     return shares
 
 

@@ -8,7 +8,7 @@ from mudata import MuData
 
 from clipdim import _keys
 from clipdim._mudata import Embeddings, pair
-from clipdim.tl._loading_table import Block, check_directions, column_signs, loading_table, of_features
+from clipdim.tl._loading_table import MIN_CELLS, Block, check_directions, loading_table, of_features
 
 
 def private_loadings(
@@ -27,24 +27,30 @@ def private_loadings(
         msg = f'no private dimensions, .obsm["{slot}"], in {missing}; run clipdim.tl.private(mdata{of_key})'
         raise KeyError(msg)
     rows = pair(mdata, embeddings.modalities)
+    widest = max(mdata[name].obsm[slot].shape[1] for name in embeddings.modalities)
+    n = check_directions(n_directions, widest, "private dimensions")
     for column, name in enumerate(embeddings.modalities):
-        stored = np.asarray(mdata[name].obsm[slot], dtype=np.float64)
-        asked = n_directions if n_directions is None else min(n_directions, stored.shape[1])
-        stored = stored[:, : check_directions(asked, stored.shape[1])]
-        positions = stored
+        positions = np.asarray(mdata[name].obsm[slot], dtype=np.float64)
         if cells != "all":
-            positions = np.full_like(stored, np.nan)
             used = rows[embeddings.of_split(cells), column]
-            positions[used[used >= 0]] = stored[used[used >= 0]]
-        found = of_features(mdata, name, positions, layers.get(name))
+            used = used[used >= 0]
+            if len(used) < MIN_CELLS:
+                msg = f"{len(used)} cells of cells={cells!r} have {name!r}, at least {MIN_CELLS} are needed; "
+                msg += "pass cells='all'"
+                raise ValueError(msg)
+            left_out = np.ones(len(positions), dtype=bool)
+            left_out[used] = False
+            positions[left_out] = np.nan
         variance = np.nanvar(positions, axis=0)
+        share, positions = (variance / variance.sum())[:n], positions[:, :n]
         blocks.append(
             Block(
                 name,
                 mdata[name].var_names,
-                found * column_signs(found),
-                variance / variance.sum(),
-                np.full(stored.shape[1], np.nan),
+                # the signs are those of the dimensions as they are stored
+                of_features(mdata, name, positions, layers.get(name)),
+                share,
+                np.full_like(share, np.nan),
                 int((~np.isnan(positions).any(axis=1)).sum()),
             )
         )

@@ -12,12 +12,12 @@ from clipdim.contrast import ContrastiveModel, Recipe
 
 
 def stored_inputs(
-    mdata: MuData, fit: _keys.Fit, stored: _mudata.Embeddings, modalities: Sequence[str]
+    mdata: MuData, fit: _keys.Fit, stored: _mudata.Embeddings, modalities: Sequence[str], *, with_batches: bool = True
 ) -> _mudata.Inputs:
     """
     Return the inputs of the fit with its split, from the representations as they are now.
 
-    Cells that have one of the given modalities, or none, have no split.
+    Cells that have one of the given modalities, or none, have no split. Batches are for those who train on.
     """
     names, batch_key = list(modalities), fit["params"]["batch_key"]
     rows = _mudata.pair(mdata, names)
@@ -28,7 +28,7 @@ def stored_inputs(
         msg = f"the MuData has {len(train)} of the cells that the fit was trained on; pass the whole one"
         raise ValueError(msg)
     batches = None
-    if batch_key is not None:
+    if batch_key is not None and with_batches:
         batches = _mudata.batch_codes(mdata, batch_key, np.sort(np.concatenate([train, held_out, norm_set])))[0]
     use_rep = {name: str(fit["params"]["use_rep"][name]) for name in names}
     values = {name: _mudata.matched_representation(mdata, mdata, name, fit) for name in names}
