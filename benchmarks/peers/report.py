@@ -56,7 +56,8 @@ def _versions() -> str:
 def _note(data: str, results: Results) -> str:
     return (
         f"Labels from {DATA[data].labels_from}. Means over the seeds; scores are of new cells, ARI and NMI of all at "
-        f"the best resolution, those of scib-metrics of {results.scib_cells:,} cells, known and new. {_versions()}"
+        f"the best resolution, those of scib-metrics of {results.scib_cells:,} cells, known and new, with the first "
+        f"seed. {_versions()}"
     )
 
 

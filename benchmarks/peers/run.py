@@ -78,9 +78,9 @@ class Results:
         name = "_".join(f"{row[key]}" for key in ("data", "peer", "seed"))
         return folder / ("".join(c if c.isalnum() else "_" for c in name) + ".npz")
 
-    def load_embeddings(self, data: str, peers: Iterable[str], seed: int = 0) -> dict[str, pd.DataFrame]:
-        """Embeddings of known and new cells that were kept, of some peers."""
-        paths = {name: self.embedding({"data": data, "peer": name, "seed": seed}) for name in peers}
+    def load_embeddings(self, data: str, peers: Iterable[str]) -> dict[str, pd.DataFrame]:
+        """Embeddings of known and new cells that were kept, of some peers, with the first seed."""
+        paths = {name: self.embedding({"data": data, "peer": name, "seed": 0}) for name in peers}
         found = {}
         for name, path in paths.items():
             if path.exists():
