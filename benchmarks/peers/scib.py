@@ -1,4 +1,4 @@
-"""Scores of scib-metrics of the first seed, of all embeddings of one data set in one go: compiling takes the longest."""
+"""Scores of scib-metrics, first seed, of all embeddings of one data set in one go: compiling them takes the longest."""
 
 import numpy as np
 import pandas as pd
