@@ -19,6 +19,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+import clusters
 import machine
 import report
 import run
@@ -57,6 +58,7 @@ def main() -> None:
             with ThreadPoolExecutor(machine.cores() if arguments.quick else arguments.jobs) as pool:
                 list(pool.map(partial(run.fit, results=results, timeout=arguments.timeout), of_stage))
     if not arguments.no_report:
+        clusters.score(results)
         scib.score(results)
         report.write(results)
     # a peer that is not installed is only named

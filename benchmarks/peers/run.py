@@ -24,7 +24,7 @@ DONE = "done"
 
 @dataclass
 class Results:
-    """The table of fits, kept as CSV, and the embeddings of the first seed."""
+    """The table of fits, kept as CSV, and their embeddings."""
 
     quick: bool
 
@@ -63,12 +63,20 @@ class Results:
         return DONE if pd.isna(own.iloc[0]) else str(own.iloc[0])
 
     def add(self, row: dict[str, Any], *, keep: bool = False) -> None:
-        """Write a fit in place of an earlier one of the same name, or with `keep` complete that one."""
+        """
+        Write a fit in place of an earlier one of the same name, or with `keep` complete that one.
+
+        Of two times the shorter one stays: what else runs on a machine only ever adds to it.
+        """
         with LOCK:
             table = self.table()
             earlier = (table[KEYS] == [row[name] for name in KEYS]).all(axis=1)
-            before = table[earlier].iloc[0].to_dict() if keep else {}
-            table = pd.concat([table[~earlier], pd.DataFrame([{**before, **row}])], ignore_index=True)
+            before = table[earlier].iloc[0].to_dict() if earlier.any() else {}
+            if keep:
+                row = {**before, **row}
+            elif before.get("cpu_seconds", np.inf) < row.get("cpu_seconds", -np.inf):
+                row = {**row, **{name: before[name] for name in ("seconds", "cpu_seconds")}}
+            table = pd.concat([table[~earlier], pd.DataFrame([row])], ignore_index=True)
             table.to_csv(self.path, index=False, float_format="%.5g")
 
     def embedding(self, row: dict[str, Any]) -> Path:
@@ -78,9 +86,9 @@ class Results:
         name = "_".join(f"{row[key]}" for key in ("data", "peer", "seed"))
         return folder / ("".join(c if c.isalnum() else "_" for c in name) + ".npz")
 
-    def load_embeddings(self, data: str, peers: Iterable[str]) -> dict[str, pd.DataFrame]:
-        """Embeddings of known and new cells that were kept, of some peers, with the first seed."""
-        paths = {name: self.embedding({"data": data, "peer": name, "seed": 0}) for name in peers}
+    def load_embeddings(self, data: str, peers: Iterable[str], seed: int = 0) -> dict[str, pd.DataFrame]:
+        """Embeddings of known and new cells that were kept, of some peers."""
+        paths = {name: self.embedding({"data": data, "peer": name, "seed": seed}) for name in peers}
         found = {}
         for name, path in paths.items():
             if path.exists():
