@@ -222,6 +222,14 @@ def test_loadings_of_modalities_with_different_numbers_of_private_dimensions(fit
         loadings(fitted, dimensions="private", n_directions=13)
 
 
+def test_loadings_over_some_cells_leave_the_private_dimensions_as_they_are(fitted):
+    private(fitted, n_dims=3)
+    stored = fitted["rna"].obsm["X_clipdim_private"].astype(np.float64)
+    fitted["rna"].obsm["X_clipdim_private"] = stored.copy()
+    loadings(fitted, dimensions="private", cells="held-out")
+    np.testing.assert_array_equal(fitted["rna"].obsm["X_clipdim_private"], stored)
+
+
 def test_loadings_over_too_few_cells_are_refused(fitted, unchanged):
     private(fitted, n_dims=3)
     few = fitted[(fitted.obs["clipdim_split"] == "train").to_numpy()].copy()

@@ -30,7 +30,7 @@ def private_loadings(
     widest = max(mdata[name].obsm[slot].shape[1] for name in embeddings.modalities)
     n = check_directions(n_directions, widest, "private dimensions")
     for column, name in enumerate(embeddings.modalities):
-        positions = np.asarray(mdata[name].obsm[slot], dtype=np.float64)
+        positions = np.array(mdata[name].obsm[slot], dtype=np.float64)  # a copy: cells are left out in it
         if cells != "all":
             used = rows[embeddings.of_split(cells), column]
             used = used[used >= 0]
