@@ -1,25 +1,16 @@
-"""Agreement of Leiden clusters with labels, of all embeddings in one process: compiling the graph takes a minute."""
+"""Clusters of all kept embeddings, in one process: compiling the graph takes a minute."""
 
 import numpy as np
-import pandas as pd
-import scanpy as sc
-from anndata import AnnData
 from data import DATA
+from leiden import MEASURES, agreement, neighbors
 from run import Results
-from scipy.sparse import csr_matrix
-from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
-
-COLUMNS = ["ARI", "NMI"]
-N_NEIGHBORS = 15
-# coarse cell types are found below .1, where a shorter grid misled
-RESOLUTIONS = (0.005, 0.01, 0.02, 0.03, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 1.0, 1.4, 2.0)
 
 
 def score(results: Results) -> None:
     """Add the agreement of embeddings that were kept and have none yet to the table of fits."""
     table = results.table()
-    table = table.reindex(columns=[*table.columns.union(COLUMNS, sort=False)])
-    missing = table[table["error"].isna() & (table["threads"] == 1) & table[COLUMNS[0]].isna()]
+    table = table.reindex(columns=[*table.columns.union(MEASURES, sort=False)])
+    missing = table[table["error"].isna() & (table["threads"] == 1) & table[MEASURES[0]].isna()]
     for (data, seed), rows in missing.groupby(["data", "seed"], sort=False):
         embeddings = results.load_embeddings(data, rows["peer"], seed)
         if not embeddings or DATA[data].label is None:
@@ -29,27 +20,3 @@ def score(results: Results) -> None:
             fit = {"data": data, "peer": name, "seed": seed, "threads": 1}
             graph = neighbors(embedding.to_numpy(dtype=np.float32), seed)
             results.add({**fit, **agreement(graph, labels[embedding.index], seed)}, keep=True)
-
-
-def neighbors(embedding: np.ndarray, seed: int) -> csr_matrix:
-    """Weights of the graph of neighbours that scanpy clusters."""
-    adata = AnnData(embedding)
-    # exact ones: approximate ones need another minute of compilation
-    sc.pp.neighbors(adata, use_rep="X", n_neighbors=N_NEIGHBORS, random_state=seed, transformer="sklearn")
-    return adata.obsp["connectivities"]
-
-
-def agreement(graph: csr_matrix, labels: pd.Series, seed: int) -> dict[str, float]:
-    """Agreement of clusters and labels at the resolution where it is best; cells without a label are not counted."""
-    adata = AnnData(obs=pd.DataFrame(index=[f"cell{i}" for i in range(len(labels))]))
-    adata.obsp["connectivities"], adata.uns["neighbors"] = graph, {"connectivities_key": "connectivities"}
-    known = labels.notna().to_numpy()
-    names = labels[known].astype(str).to_numpy()
-    found = []
-    for resolution in RESOLUTIONS:
-        sc.tl.leiden(
-            adata, resolution, flavor="igraph", n_iterations=2, directed=False, random_state=seed, key_added="cluster"
-        )
-        clusters = adata.obs["cluster"].to_numpy()[known]
-        found.append([adjusted_rand_score(names, clusters), normalized_mutual_info_score(names, clusters)])
-    return dict(zip(COLUMNS, np.max(found, axis=0).tolist(), strict=True))

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pandas as pd
-from clusters import N_NEIGHBORS, agreement
+from leiden import N_NEIGHBORS, agreement
 from peer import Embedded, Job
 from scipy.sparse import csr_matrix
 
