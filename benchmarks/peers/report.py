@@ -55,19 +55,21 @@ def _versions() -> str:
 
 def _note(data: str, results: Results) -> str:
     return (
-        f"Labels from {DATA[data].labels_from}. Means over the seeds; scores are of new cells, ARI and NMI of all at "
+        f"Labels from {DATA[data].labels_from}. Means over the seeds, seconds of the fastest. Scores are of new cells, "
+        f"ARI and NMI of all at "
         f"the best resolution, those of scib-metrics of {results.scib_cells:,} cells, known and new, with the first "
         f"seed. {_versions()}"
     )
 
 
 def _scores(table: pd.DataFrame) -> pd.DataFrame:
-    """One row for each peer, mean over the seeds that did not fail."""
+    """One row for each peer: mean over the seeds that did not fail, seconds of the fastest."""
     table = table.reindex(columns=[*table.columns.union([*SCORES, "seconds", "cpu_seconds", "peak_gib"], sort=False)])
-    on_two = table[table["threads"] == 2].groupby("peer")["seconds"].mean()
+    on_two = table[table["threads"] == 2].groupby("peer")["seconds"].min()
     table = table[table["threads"] == 1]
     present = [name for name in SCORES if table[name].notna().any()]
-    means = table.groupby("peer")[[*present, "cpu_seconds", "peak_gib"]].mean()
+    # what else runs on a machine only ever adds to a time
+    fastest, means = table.groupby("peer")["cpu_seconds"].min(), table.groupby("peer")[[*present, "peak_gib"]].mean()
     best = {name: _share(means[name].min() if name in LEAST else means[name].max()) for name in present}
     rows = []
     for name in [name for name in peer.MODULES if name in set(table["peer"])]:
@@ -77,7 +79,7 @@ def _scores(table: pd.DataFrame) -> pd.DataFrame:
             continue
         shown = {score: _share(means.loc[name, score]) for score in present}
         row = {"": name} | {score: f"**{text}**" if text == best[score] else text for score, text in shown.items()}
-        row["seconds, 1 core"] = _seconds(means.loc[name, "cpu_seconds"])
+        row["seconds, 1 core"] = _seconds(fastest[name])
         if len(on_two):
             row["2 cores"] = _seconds(on_two.get(name, np.nan))
         row["peak, GiB"] = f"{means.loc[name, 'peak_gib']:.1f}"
