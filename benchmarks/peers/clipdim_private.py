@@ -25,6 +25,6 @@ PEER = replace(
     clipdim_.PEER,
     fit=fit,
     embed=embed,
-    settings="as clipdim, with 20 private dimensions of each modality: tl.private",
+    settings="as clipdim, with at most 20 private dimensions of each modality: tl.private",
     new_cells="both, RNA, protein",
 )
