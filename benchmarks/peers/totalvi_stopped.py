@@ -14,4 +14,6 @@ def fit(job: Job, parts: list[MuData]) -> scvi.model.TOTALVI:
     return totalvi.train(job, parts, max_time=timedelta(seconds=job.seconds or 0))
 
 
-PEER = replace(totalvi.PEER, fit=fit, settings="as totalVI, stopped after the seconds on the clock that clipdim took with the same seed")
+PEER = replace(
+    totalvi.PEER, fit=fit, settings="as totalVI, stopped after the seconds that clipdim took with the same seed"
+)
