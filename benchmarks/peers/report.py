@@ -56,9 +56,8 @@ def _versions() -> str:
 def _note(data: str, results: Results) -> str:
     return (
         f"Labels from {DATA[data].labels_from}. Means over the seeds, seconds of the fastest. Scores are of new cells, "
-        f"ARI and NMI of all at "
-        f"the best resolution, those of scib-metrics of {results.scib_cells:,} cells, known and new, with the first "
-        f"seed. {_versions()}"
+        f"ARI and NMI of all at the best resolution, those of scib-metrics of {results.scib_cells:,} cells, known and "
+        f"new, with the first seed. {_versions()}"
     )
 
 
