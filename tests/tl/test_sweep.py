@@ -398,8 +398,9 @@ def test_several_processes_give_the_same_numbers(mdata, tmp_path):
 
 
 SCRIPT = """
-import sys, warnings
+import signal, sys, warnings
 import numpy, clipdim
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell that runs the tests with & makes it ignored
 warnings.simplefilter("always")
 mdata = clipdim.datasets.linear(n_cells=2_000)
 mdata.obs["sign"] = numpy.where(mdata["x"].X[:, 0] > 0, "up", "down")
