@@ -1,31 +1,16 @@
 """Models of ``ContrastiveEncoders`` in folders."""
 
-from dataclasses import replace
-
 import mudata
 import numpy as np
 import pandas as pd
 import pytest
 
 from clipdim import pp
-from clipdim.contrast import RECIPES
 from clipdim.datasets import simulate_citeseq
 from clipdim.model import ContrastiveEncoders
 from clipdim.tl import embed, private
 
 QUICK = {"max_epochs": 2, "progress": False, "accelerator": "cpu"}
-
-
-@pytest.fixture
-def trained(make_mdata):
-    """A trained model with batches, cells that lack a modality, and settings of its own."""
-    mdata = make_mdata(lacking=20)
-    mdata.obs["donor"] = pd.Categorical(np.where(np.arange(mdata.n_obs) % 3, "a", "b"))
-    ContrastiveEncoders.setup_mudata(mdata, modalities=["prot", "rna"], batch_key=["donor"])
-    recipe = replace(RECIPES["default"], width=16, adaptive_noise=False)
-    model = ContrastiveEncoders(mdata, 4, recipe=recipe, similarity="inner", key_added="mine")
-    model.train(**QUICK)
-    return model
 
 
 def assert_same_model(found, expected):
@@ -102,19 +87,6 @@ def test_loaded_model_trains_as_the_first_time(trained, make_mdata, tmp_path):
     loaded.train(**QUICK)
     np.testing.assert_array_equal(loaded.get_latent_representation(), trained.get_latent_representation())
     assert "clipdim_setup" not in mdata.uns
-
-
-def test_overwrite(trained, tmp_path):
-    trained.save(tmp_path / "model", save_mudata=True)
-    before = {path.name: path.read_bytes() for path in (tmp_path / "model").iterdir()}
-    with pytest.raises(FileExistsError, match=r"'.*model' exists already; pass overwrite=True"):
-        trained.save(tmp_path / "model")
-    assert {path.name: path.read_bytes() for path in (tmp_path / "model").iterdir()} == before
-    trained.train(**QUICK, random_state=1)
-    trained.save(tmp_path / "model", overwrite=True)
-    with pytest.raises(ValueError, match=r"mdata.h5mu' was saved with another model .*pass the cells: mdata="):
-        ContrastiveEncoders.load(tmp_path / "model")
-    assert_same_model(ContrastiveEncoders.load(tmp_path / "model", trained.mdata), trained)
 
 
 def test_saved_model_is_a_reference_of_the_tools(tmp_path):

@@ -60,6 +60,7 @@ class Fitted:
         Positions in ``mdata.obs_names`` of the cells that the training has seen, ascending int64.
 
         Cells are found by name. Those with less than two modalities are neither here nor in ``validation_indices``.
+        ValueError if none of ``mdata`` was in the training.
         """
         return _saved.in_split(self._trained(), self.mdata, _keys.TRAIN, _keys.NORM_SET)
 
@@ -70,7 +71,7 @@ class Fitted:
 
     def get_latent_representation(self, mdata: MuData | None = None, *, modality: str | None = None) -> np.ndarray:
         """
-        Embed cells, jointly or by one modality.
+        Embed cells, jointly or by one modality, each time anew from their representations as they are now.
 
         Parameters
         ----------
@@ -94,7 +95,7 @@ class Fitted:
         KeyError
             If the modality does not exist, or a representation is missing.
         ValueError
-            If the features do not fit the training's, see :func:`clipdim.tl.embed`.
+            If the features do not fit the training's, see :func:`clipdim.tl.embed`, or ``update()`` was not called.
 
         Examples
         --------
@@ -109,26 +110,20 @@ class Fitted:
         >>> model.get_latent_representation(mdata[:50], modality="rna").shape
         (50, 8)
         """
-        model, slot = self._trained(), _keys.embedding(self._arguments.key_added)
-        own = mdata is None
-        cells = self.mdata if own else mdata
+        model, key = self._trained(), self._arguments.key_added
+        cells = self.mdata if mdata is None else mdata
         if cells is None:
             msg = "the model was loaded without cells; pass some: get_latent_representation(mdata)"
             raise RuntimeError(msg)
         if not isinstance(cells, MuData):
             _mudata.require_mudata(cells)
-        self._check_modality(cells, modality)
-        if not own or not _saved.holds_fit(cells, model):
-            embedded = _mudata.encoder_inputs(cells, self._setup.use_rep)
-            tl.embed(embedded, model, key=self._arguments.key_added, device=self._device)
-        else:
-            embedded = cells
-        if modality not in (None, _keys.JOINT):
-            return np.array(embedded[modality].obsm[slot])
-        rows = embedded.obs_names.get_indexer(cells.obs_names)
-        joint = np.asarray(embedded.obsm[slot])[rows]
-        joint[rows < 0] = np.nan  # cells of the MuData that are in none of its modalities
-        return joint
+        names = self._check_modality(cells, modality)
+        # also the model's own cells, whose stored embeddings know nothing of what was done to the MuData since
+        embedded = _mudata.encoder_inputs(cells, self._setup.use_rep)
+        rows = _mudata.pair(cells, names)
+        tl.embed(embedded, model, key=key, device=self._device)
+        embeddings = {name: embedded[name].obsm[_keys.embedding(key)] for name in names}
+        return _mudata.mean_embedding(embeddings, rows) if modality in (None, _keys.JOINT) else embeddings[modality]
 
     def save(self, dir_path: str | Path, *, overwrite: bool = False, save_mudata: bool = False) -> None:
         """
@@ -142,7 +137,7 @@ class Fitted:
         dir_path
             Folder; made if it is not there.
         overwrite
-            Write in a folder that exists.
+            Write in a folder that exists. Cells that were saved there earlier are removed or replaced.
         save_mudata
             Write the cells too, as ``mdata.h5mu``.
 
@@ -156,6 +151,8 @@ class Fitted:
             If the model is not trained, or has no cells to save.
         FileExistsError
             If the folder exists and ``overwrite`` is False.
+        ValueError, OSError
+            If a file cannot be written, or the cells hold another model's fit. The folder is unchanged then.
 
         Examples
         --------
@@ -174,7 +171,7 @@ class Fitted:
         if save_mudata and self.mdata is None:
             msg = "the model was loaded without cells, so there are none to save; leave out save_mudata=True"
             raise RuntimeError(msg)
-        _saved.write_model(model, self.mdata, dir_path, overwrite=overwrite, with_cells=save_mudata)
+        self._model = _saved.write_model(model, self.mdata, dir_path, overwrite=overwrite, with_cells=save_mudata)
 
     @classmethod
     def load(
@@ -211,7 +208,7 @@ class Fitted:
         KeyError
             If a representation is missing.
         ValueError
-            If the features of ``mdata`` do not fit, or the files are another program's or a newer version's.
+            If ``mdata`` is a view or its features do not fit, or the files are damaged, or of a newer version.
 
         Examples
         --------
@@ -231,9 +228,11 @@ class Fitted:
         loaded = cls.__new__(cls)
         loaded._model, loaded._device = model, device_of(accelerator, devices)
         loaded._arguments, loaded._setup = _saved.stored_arguments(model), _saved.stored_setup(model)
-        loaded.mdata = _saved.read_cells(dir_path, model) if mdata is None else mdata
-        if mdata is not None and not (isinstance(mdata, MuData) and _saved.holds_fit(mdata, model)):
-            loaded.get_latent_representation(mdata)  # refuses cells that the model cannot embed
+        if mdata is None:
+            loaded.mdata = _saved.read_cells(dir_path, model)
+        else:
+            loaded.mdata = _mudata.require_mudata(mdata)
+            loaded.get_latent_representation()  # refuses cells that the model cannot embed
         return loaded
 
     def _trained(self) -> MuData:
@@ -242,8 +241,10 @@ class Fitted:
             raise RuntimeError(msg)
         return self._model
 
-    def _check_modality(self, cells: MuData, modality: str | None) -> None:
+    def _check_modality(self, cells: MuData, modality: str | None) -> list[str]:
+        """Refuse a modality that the cells do not have; return those that they have."""
         known = [name for name in self._setup.modalities if name in cells.mod]
         if modality not in (None, _keys.JOINT, *known):
             msg = f"no modality named {modality!r}; choose one of {known}, or None for all together"
             raise KeyError(msg)
+        return known

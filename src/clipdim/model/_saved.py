@@ -1,8 +1,10 @@
 """A model on disk: a MuData without cells that holds the fit, and beside it, if wanted, the cells."""
 
+import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Literal
 
 import mudata
@@ -73,25 +75,50 @@ def in_split(model: MuData, mdata: MuData | None, *splits: str) -> np.ndarray:
     """Positions of the cells of some splits in ``mdata.obs_names``, by name; without cells, in those of training."""
     record = model.uns[_keys.MODEL]
     cells = np.asarray(record["cells"], dtype=object)
-    chosen = np.isin(np.asarray(record["split"], dtype=object).astype(str), splits)
-    return np.flatnonzero(chosen if mdata is None else mdata.obs_names.isin(pd.Index(cells[chosen])))
+    of_cells = np.asarray(record["split"], dtype=object).astype(str)
+    chosen = np.isin(of_cells, splits)
+    if mdata is None:
+        return np.flatnonzero(chosen)
+    if not mdata.obs_names.isin(pd.Index(cells[of_cells != ""])).any():
+        msg = (
+            f"none of the {mdata.n_obs} cells of the MuData, such as {mdata.obs_names[:3].tolist()}, has the name of "
+            f"one that the model was trained with, such as {cells[:3].tolist()}; give cells that were renamed their "
+            "old names, in every modality, and call mdata.update()"
+        )
+        raise ValueError(msg)
+    return np.flatnonzero(mdata.obs_names.isin(pd.Index(cells[chosen])))
 
 
 def write_model(
     model: MuData, mdata: MuData | None, dir_path: str | Path, *, overwrite: bool, with_cells: bool
-) -> None:
-    """Write the model, with what was learned of its cells since, in a folder, and the cells if wanted."""
+) -> MuData:
+    """
+    Write the model in a folder, and the cells if wanted; return it as it was written.
+
+    The folder has its new files all at once, or keeps the old ones where writing fails.
+    """
     folder = Path(dir_path)
     if folder.exists() and not overwrite:
         msg = f"{str(folder)!r} exists already; pass overwrite=True, or the name of a folder that is not there yet"
         raise FileExistsError(msg)
-    folder.mkdir(parents=True, exist_ok=True)
-    if mdata is not None and holds_fit(mdata, model):
-        key = str(model.uns[_keys.MODEL]["key"])
-        model.uns[key] = mdata.uns[key]  # private dimensions, for instance
-    model.write_h5mu(folder / MODEL_FILE)
+    files = {MODEL_FILE: model if mdata is None else _with_results_of(model, mdata)}
     if mdata is not None and with_cells:
-        mdata.write_h5mu(folder / CELLS_FILE)
+        mend = "save the model that was trained last, or leave out save_mudata=True"
+        _refuse_another_fit(mdata, model, "the cells", mend)
+        files[CELLS_FILE] = mdata
+    elif mdata is not None and mdata.isbacked and Path(mdata.filename).resolve() == (folder / CELLS_FILE).resolve():
+        msg = f"the cells of the model lie in {str(folder / CELLS_FILE)!r}, which would be removed; "
+        msg += "pass save_mudata=True, or the name of another folder"
+        raise ValueError(msg)
+    is_new = not folder.exists()
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        _replace(folder, files)
+    except BaseException:
+        if is_new:
+            folder.rmdir()
+        raise
+    return files[MODEL_FILE]
 
 
 def read_model(dir_path: str | Path) -> MuData:
@@ -100,7 +127,7 @@ def read_model(dir_path: str | Path) -> MuData:
     if not path.is_file():
         msg = f"there is no {MODEL_FILE} in {str(dir_path)!r}; name the folder that model.save(dir_path) wrote"
         raise FileNotFoundError(msg)
-    model = mudata.read_h5mu(path)
+    model = _read(path, "save the model again")
     if _keys.MODEL not in model.uns:
         msg = (
             f"{str(path)!r} has no .uns[{_keys.MODEL!r}], so it was not written by model.save; a MuData with a fit "
@@ -116,20 +143,56 @@ def read_cells(dir_path: str | Path, model: MuData) -> MuData | None:
     path = Path(dir_path) / CELLS_FILE
     if not path.is_file():
         return None
-    mdata = mudata.read_h5mu(path)
-    if not holds_fit(mdata, model):
-        msg = f"{str(path)!r} was saved with another model than {MODEL_FILE} beside it; pass the cells: mdata=..."
-        raise ValueError(msg)
+    mdata = _read(path, mend := "pass the cells: ContrastiveEncoders.load(dir_path, mdata)")
+    _refuse_another_fit(mdata, model, repr(str(path)), mend)
     return mdata
 
 
-def holds_fit(mdata: MuData, model: MuData) -> bool:
-    """Whether the cells have the embedding of this model, from the same training."""
+def _with_results_of(model: MuData, mdata: MuData) -> MuData:
+    """Return the model with what its cells tell of it since, as private dimensions, beside what it has already."""
     key = str(model.uns[_keys.MODEL]["key"])
-    own, fit = mdata.uns.get(key), model.uns[key]
-    slot = _keys.embedding(key)
-    if not isinstance(own, Mapping) or slot not in mdata.obsm:
-        return False
-    if any(name not in mdata.mod or slot not in mdata[name].obsm for name in fit["encoders"]):
-        return False
-    return own is fit or _mudata.fingerprint(own) == _mudata.fingerprint(fit)
+    known, own = dict(model.uns[key]), mdata.uns.get(key)
+    if not _same(own, known):
+        return model
+    if "private" in own:
+        known.pop("private_loadings", None)  # of other private dimensions
+    return _mudata.without_cells(model, list(model.mod), {**model.uns, key: {**known, **own}})
+
+
+def _refuse_another_fit(mdata: MuData, model: MuData, where: str, mend: str) -> None:
+    """Refuse cells in which another fit lies under the model's name; those without any are new cells."""
+    key = str(model.uns[_keys.MODEL]["key"])
+    own = mdata.uns.get(key)
+    if own is not None and not _same(own, model.uns[key]):
+        msg = f"the fit in .uns[{key!r}] of {where} is another model's; {mend}"
+        raise ValueError(msg)
+
+
+def _same(own: Any, fit: Mapping[str, Any]) -> bool:
+    """Whether what lies under the name of a fit comes from the same training."""
+    return isinstance(own, Mapping) and _mudata.fingerprint(own) == _mudata.fingerprint(fit)
+
+
+def _replace(folder: Path, files: Mapping[str, MuData]) -> None:
+    """Write all files, and only then put them in the place of those that are there."""
+    with TemporaryDirectory(dir=folder, prefix=".unfinished-") as unfinished:
+        for name, contents in files.items():
+            try:
+                # the method of a MuData that lies on disk would go on with the new file as its own
+                mudata.write_h5mu(Path(unfinished) / name, contents)
+            except Exception as error:
+                mend = "train again" if name == MODEL_FILE else "mend the cells, or leave out save_mudata=True"
+                msg = f"{name} cannot be written ({type(error).__name__}: {error}), nothing was saved; {mend}"
+                raise (OSError if isinstance(error, OSError) else ValueError)(msg) from error
+        for name in files:
+            os.replace(Path(unfinished) / name, folder / name)
+        if CELLS_FILE not in files:
+            (folder / CELLS_FILE).unlink(missing_ok=True)  # cells of an earlier model
+
+
+def _read(path: Path, mend: str) -> MuData:
+    try:
+        return mudata.read_h5mu(path)
+    except Exception as error:
+        msg = f"{str(path)!r} cannot be read, it is damaged or no h5mu file ({type(error).__name__}: {error}); {mend}"
+        raise ValueError(msg) from error
