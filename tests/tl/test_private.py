@@ -176,6 +176,32 @@ def test_a_new_fit_takes_them_away(fitted):
     assert "private" not in fitted.uns["clipdim"]
 
 
+@pytest.mark.parametrize("stale", ["filtered", "overwritten"])
+def test_shared_part_is_of_the_modalities_as_they_are(fitted, stale):
+    """The joint embedding may be of before a modality was filtered."""
+    if stale == "filtered":
+        fitted.mod["rna"] = fitted["rna"][:300].copy()
+        fitted.update()
+    expected = fitted.copy()
+    fit_of = {name: expected[name].obsm["X_clipdim"] for name in ("rna", "prot")}
+    parts = [pd.DataFrame(fit_of[name], index=fitted[name].obs_names).reindex(fitted.obs_names) for name in fit_of]
+    expected.obsm["X_clipdim"] = np.nanmean(parts, axis=0).astype(np.float32)
+    if stale == "overwritten":
+        fitted.obsm["X_clipdim"] = np.random.default_rng(0).normal(size=(500, 9))
+    tables = [private(mdata, n_dims=3) for mdata in (fitted, expected)]
+    pd.testing.assert_frame_equal(*tables, rtol=1e-3)
+    np.testing.assert_allclose(fitted.obsm["X_clipdim_complete"], expected.obsm["X_clipdim_complete"], atol=1e-4)
+    shared = fitted.obsm["X_clipdim_complete"][:, :6]
+    correlation = np.corrcoef(np.hstack([shared, expected.obsm["X_clipdim"]]).T)[:6, 6:]
+    np.testing.assert_allclose(np.diag(correlation), 1, atol=1e-4)
+
+
+def test_embeddings_of_another_width_are_refused(fitted, unchanged):
+    fitted["rna"].obsm["X_clipdim"] = fitted["rna"].obsm["X_clipdim"][:, :2]
+    with unchanged(fitted), pytest.raises(ValueError, match=r"480 of 480 cells would have another embedding"):
+        private(fitted)
+
+
 def test_loadings_are_correlations_with_the_own_private_dimensions(fitted):
     private(fitted, n_dims=3)
     table = loadings(fitted, dimensions="private", n_directions=2)

@@ -108,6 +108,8 @@ def private(mdata: MuData, n_dims: int = 20, *, weight: float = 0.7, key: str = 
     data = stored_inputs(mdata, fit, stored, stored.modalities, with_batches=False)
     refuse_changed(mdata, stored_model(fit, Recipe.from_stored(fit["params"]["recipe"]), stored.modalities), data, key)
 
+    embeddings = {name: np.asarray(mdata[name].obsm[_keys.embedding(key)]) for name in data.values}
+    joint = _mudata.mean_embedding(embeddings, data.rows)  # that of .obsm may be older than the modalities' cells
     maps, table, shared = {}, [], 0.0
     for column, (name, values) in enumerate(data.values.items()):
         train, held_out = (part[data.rows[part, column] >= 0] for part in (data.train, data.held_out))
@@ -116,11 +118,11 @@ def private(mdata: MuData, n_dims: int = 20, *, weight: float = 0.7, key: str = 
             raise ValueError(msg)
         enough = len(held_out) >= MIN_CELLS
         asked, cells = (held_out, _keys.HELD_OUT) if enough else (train, _keys.TRAIN)
-        learned = PrivateMap.learn(values[data.rows[train, column]], stored.joint[train], n_dims=int(n_dims))
-        residual = learned.residual(values[data.rows[train, column]], stored.joint[train])
+        learned = PrivateMap.learn(values[data.rows[train, column]], joint[train], n_dims=int(n_dims))
+        residual = learned.residual(values[data.rows[train, column]], joint[train])
         shared += max(0.0, 1 - float(residual.var(axis=0, dtype=np.float64).sum()))
         maps[name] = learned
-        table.append({"modality": name, **_shares(learned, values[data.rows[asked, column]], stored.joint[asked])})
+        table.append({"modality": name, **_shares(learned, values[data.rows[asked, column]], joint[asked])})
         table[-1] |= {"n_cells": len(asked), "cells": cells}
         if 1 - table[-1]["shared"] < NO_SIGNAL:
             msg = (
@@ -128,15 +130,14 @@ def private(mdata: MuData, n_dims: int = 20, *, weight: float = 0.7, key: str = 
                 "the shared embedding, so its private dimensions are noise"
             )
             warnings.warn(msg, UserWarning, stacklevel=2)
-    joint = stored.joint[data.train]
+    of_train = joint[data.train]
     record = {
         "modalities": np.array(list(maps), dtype=object),
         "weight": float(weight),
-        "joint_mean": joint.mean(axis=0, dtype=np.float64).astype(np.float32),
-        "joint_scale": float(np.sqrt(shared / joint.var(axis=0, dtype=np.float64).sum())),
+        "joint_mean": of_train.mean(axis=0, dtype=np.float64).astype(np.float32),
+        "joint_scale": float(np.sqrt(shared / of_train.var(axis=0, dtype=np.float64).sum())),
         "maps": {name: learned.to_arrays() for name, learned in maps.items()},
     }
-    embeddings = {name: np.asarray(mdata[name].obsm[_keys.embedding(key)]) for name in data.values}
     _mudata.write_private(mdata, *private_dimensions(record, data.values, embeddings, data.rows), key=key)
     shares = pd.DataFrame(table)
     _mudata.write_tables(mdata, {"private": record, "private_variance": shares}, outdated=["private_loadings"], key=key)

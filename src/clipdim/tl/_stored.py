@@ -52,7 +52,9 @@ def refuse_changed(mdata: MuData, model: ContrastiveModel, data: _mudata.Inputs,
     """Refuse representations from which the encoders do not give the embedding that is stored."""
     for name, values in data.values.items():
         found = model.embed(name, torch.from_numpy(values))[0]
-        other = ~np.isclose(found, mdata[name].obsm[_keys.embedding(key)], atol=1e-2).all(axis=1)
+        known = np.asarray(mdata[name].obsm[_keys.embedding(key)])
+        same = found.shape == known.shape and np.isclose(found, known, atol=1e-2).all(axis=1)
+        other = ~np.broadcast_to(same, len(found))
         if other.any():
             msg = (
                 f"{data.use_rep[name]!r} of modality {name!r} has changed since the fit: {other.sum()} of {len(other)} "
