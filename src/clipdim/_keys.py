@@ -1,5 +1,7 @@
 """Every slot name that clipdim reads or writes, once, and the types of what lies in ``.uns``."""
 
+from collections.abc import Iterable
+from itertools import product
 from typing import Any, TypedDict
 
 import numpy as np
@@ -31,6 +33,12 @@ RNA_NAMES = ("rna", "gex", "RNA", "GEX")
 PROTEIN_NAMES = ("prot", "protein", "adt", "PROT", "protein_expression", "ADT")
 
 
+def alike(names: Iterable[str], wanted: Iterable[str]) -> dict[str, str]:
+    """Which of some names of modalities stand for the same as which wanted one, as ``"gex"`` and ``"rna"`` do."""
+    pairs = product(names, wanted)
+    return {name: other for name, other in pairs for known in (RNA_NAMES, PROTEIN_NAMES) if {name, other} <= {*known}}
+
+
 def embedding(key: str = KEY) -> str:
     """Name of the embedding in ``.obsm``, of the MuData and of each modality."""
     return f"X_{key}"
@@ -47,8 +55,8 @@ def complete(key: str = KEY) -> str:
 
 
 def collides(key: str) -> bool:
-    """Whether results under this name would lie where those of a fit of a shorter name do."""
-    return key.endswith(("_private", "_complete", "_embedded", "_impute"))
+    """Whether results under this name would lie where those of a fit of a shorter name do, or of ``clipdim.model``."""
+    return key in (SETUP, MODEL) or key.endswith(("_private", "_complete", "_embedded", "_impute"))
 
 
 def split(key: str = KEY) -> str:

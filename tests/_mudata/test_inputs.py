@@ -124,6 +124,20 @@ def test_too_few_cells(make):
     assert len(read(make(10), holdout=0).train) == 10
     with pytest.raises(ValueError, match="5 cells are left"):
         read(make(), holdout=0.95)
+    with pytest.raises(ValueError, match=r"are needed; pass more cells$"):
+        read(make(9), holdout=0)
+
+
+@pytest.mark.filterwarnings("ignore:.*constant")
+def test_the_mend_of_cells_without_a_modality_keeps_all_that_have_one(make, adata):
+    parts = dict(make(120, lacking=20).mod)
+    mdata = mudata.MuData({**parts, "atac": adata([f"cell{i}" for i in range(150)], prefix="atac")})
+    with pytest.warns(UserWarning, match="30 cells have none of the modalities") as caught:
+        read(mdata, modalities=["rna", "prot"])
+    mend = str(caught[0].message).split("leave them out with ")[1].removeprefix("mdata = ")
+    left = eval(mend, {"mdata": mdata})
+    assert left.obs_names.tolist() == [name for name in mdata.obs_names if int(name.removeprefix("cell")) < 120]
+    assert len(read(left, modalities=["rna", "prot"]).train) == 64
 
 
 def test_constant_features(make):

@@ -159,5 +159,5 @@ class TestComponents:
     def test_missing(self, adata):
         reference = self.pca(adata, np.ones((5, 2)), list("vwxyz"))
         query = mudata.MuData({"m": adata("ab", np.ones((2, 5)))})
-        with pytest.raises(ValueError, match=r"no .obsm\['X_pca'\]; run .*\(query, reference=reference\)"):
+        with pytest.raises(KeyError, match=r"no .obsm\['X_pca'\]; run .*\(query, reference=reference\)"):
             matched_representation(query, reference, "m", fit_of(reference, "X_pca"))

@@ -142,11 +142,24 @@ def test_unknown_modalities(query, reference, unchanged):
     embed(more, reference)
     assert "X_clipdim" not in more["atac"].obsm
     unknown = mudata.MuData({"atac": query["rna"].copy()})
-    with (
-        unchanged(unknown),
-        pytest.raises(ValueError, match=r"\['atac'\], the reference was fitted on .*'rna'.*rename"),
-    ):
+    message = r"\['atac'\], the reference was fitted on .*'rna'.*rename those that are meant: mudata.MuData\(\{...\}\)$"
+    with unchanged(unknown), pytest.raises(ValueError, match=message):
         embed(unknown, reference)
+
+
+def test_modalities_of_other_names(query, reference):
+    """The mend in the message pairs RNA with RNA and protein with protein, in any order, and can be run."""
+    for names in ({"ADT": "prot", "GEX": "rna"}, {"atac": "rna", "protein": "prot"}):
+        mdata = mudata.MuData({other: query[name].copy() for other, name in names.items()})
+        with pytest.raises(ValueError, match="rename them: ") as error:
+            embed(mdata, reference)
+        mend = str(error.value).split("rename them: ")[1]
+        assert mend.count(":") == len(names) - ("atac" in names)
+        renamed = eval(mend, {"mudata": mudata, "mdata": mdata})
+        assert set(renamed.mod) <= {"rna", "prot"}
+        embed(renamed, reference)
+        for name in renamed.mod:
+            np.testing.assert_array_equal(renamed[name].X, query[name].X)
 
 
 def test_unpaired_cells(make_mdata, reference):
@@ -228,7 +241,7 @@ def test_reference_of_an_older_version(query, reference, unchanged):
 
 def test_missing_representation(query, reference, unchanged):
     del query["prot"].obsm["X_pca"]
-    with unchanged(query), pytest.raises(ValueError, match=r"no .obsm\['X_pca'\]; run clipdim.pp.citeseq\(query, ref"):
+    with unchanged(query), pytest.raises(KeyError, match=r"no .obsm\['X_pca'\]; run clipdim.pp.citeseq\(query, ref"):
         embed(query, reference)
 
 

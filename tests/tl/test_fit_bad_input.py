@@ -55,6 +55,8 @@ def refuses(unchanged):
         (ValueError, {"key_added": "a/b"}, "key_added must be a non-empty string without '/'"),
         (ValueError, {"key_added": ""}, "key_added must be"),
         (ValueError, {"key_added": "clipdim_private"}, "ends like results of clipdim.tl.private, embed or impute"),
+        (ValueError, {"key_added": "clipdim_model"}, "key_added='clipdim_model' is a name of clipdim.model"),
+        (ValueError, {"key_added": "clipdim_setup"}, "'clipdim_setup' is a name of clipdim.model.*pass another name"),
         (TypeError, {"use_rep": 3}, "use_rep must be a string"),
         (KeyError, {"use_rep": "X_pca"}, r"'rna' has no .obsm\['X_pca'\].*run clipdim.pp.citeseq\(mdata\)"),
         (KeyError, {"use_rep": {"prot": "X_mine"}}, r"'prot' has no .obsm\['X_mine'\]"),

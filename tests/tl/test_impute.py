@@ -243,7 +243,7 @@ def test_bad_reference(pair):
     with pytest.raises(ValueError, match=r"X of modality 'prot' has NaN"):
         impute(only(query, "rna"), reference, "prot")
     reference["prot"].X = None
-    with pytest.raises(ValueError, match=r"'prot' of the reference has no X; name one of its layers"):
+    with pytest.raises(ValueError, match=r"modality 'prot' has no X; name one of its layers"):
         impute(only(query, "rna"), reference, "prot")
     reference["prot"].X = values
     reference["prot"].var_names = ["same"] * 8

@@ -254,16 +254,33 @@ def test_bad_values(small, unchanged):
     mdata["prot"].X = np.ones_like(good)
     with unchanged(mdata), pytest.raises(ValueError, match="every feature of modality 'prot' is constant"):
         loadings(mdata)
-    mdata["prot"].X = good > 0
-    with unchanged(mdata), pytest.raises(TypeError, match="X of modality 'prot' has dtype bool"):
+    mdata["prot"].X = good.astype(complex)
+    with unchanged(mdata), pytest.raises(TypeError, match="X of modality 'prot' has dtype complex128"):
         loadings(mdata)
     mdata["prot"].X = None
-    with unchanged(mdata), pytest.raises(ValueError, match="has no X"):
+    with unchanged(mdata), pytest.raises(ValueError, match=r"^modality 'prot' has no X; name one of its layers"):
         loadings(mdata)
     mdata["prot"].X = good
     mdata["prot"].var_names = ["same", "same", *names[2:]]
     with pytest.raises(ValueError, match=r"not unique.*mdata\['prot'\].var_names_make_unique"):
         loadings(mdata)
+
+
+@pytest.mark.parametrize("sparse", [False, True])
+def test_values_of_yes_and_no(small, sparse):
+    mdata = small()
+    seen = mdata["prot"].X > 0
+    mdata["prot"].X = seen.astype(np.float32)
+    expected = loadings(mdata)
+    mdata["prot"].X = csr_matrix(seen) if sparse else seen
+    pd.testing.assert_frame_equal(loadings(mdata), expected)
+
+
+@pytest.mark.parametrize("layer", [3, ["counts"], {"prot": 3}, {"prot": ["counts"]}])
+def test_layer_that_is_no_name(small, unchanged, layer):
+    mdata = small()
+    with unchanged(mdata), pytest.raises(TypeError, match=r"layer must be the name of a layer.* got (3|\['counts'\])"):
+        loadings(mdata, layer=layer)
 
 
 # the panel has no CD20, so the gene of CD20 is held against CD19, the other protein of B cells

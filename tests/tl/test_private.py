@@ -172,6 +172,12 @@ def test_a_new_fit_takes_them_away(fitted):
     private(fitted)
     fit(fitted, 6, max_epochs=1, **QUICK)
     assert "X_clipdim_complete" not in fitted.obsm
+    query = fitted.copy()
+    del query.uns["clipdim"]
+    embed(query, fitted)
+    assert "clipdim_embedded" in query.uns
+    fit(query, 6, max_epochs=1, **QUICK)
+    assert "clipdim_embedded" not in query.uns
     assert "X_clipdim_private" not in fitted["rna"].obsm
     assert "private" not in fitted.uns["clipdim"]
 
@@ -344,6 +350,27 @@ def test_bad_input_changes_nothing(fitted, unchanged, spoil, arguments, error, m
         spoil(fitted)
     with unchanged(fitted), pytest.raises(error, match=message):
         private(fitted, **arguments)
+
+
+def test_a_representation_that_is_missing_now(make_mdata, unchanged):
+    """There is no query, so the message speaks of none."""
+    mdata = make_mdata()
+    for name in mdata.mod:
+        mdata[name].obsm["X_pca"] = mdata[name].X[:, :6].copy()
+    fit(mdata, 4, max_epochs=2, **QUICK)
+    good = mdata["rna"].obsm["X_pca"]
+    mdata["rna"].obsm["X_pca"] = good[:, :4]
+    with unchanged(mdata), pytest.raises(ValueError, match=r"has 4 features.*changed since the fit: compute") as error:
+        private(mdata)
+    assert "query" not in str(error.value)
+    mdata["rna"].obsm["X_pca"] = 100 * good
+    with unchanged(mdata), pytest.raises(ValueError, match="changed since the fit: compute it as it was") as error:
+        private(mdata)
+    assert "query" not in str(error.value)
+    del mdata["rna"].obsm["X_pca"]
+    with unchanged(mdata), pytest.raises(KeyError, match=r"'rna' has no .obsm\['X_pca'\].*citeseq\(mdata\)") as error:
+        private(mdata)
+    assert "query" not in str(error.value)
 
 
 def test_what_is_no_mudata_is_refused(fitted):

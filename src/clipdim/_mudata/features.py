@@ -68,7 +68,7 @@ def feature_matrix(mdata: MuData, modality: str, layer: str | None = None) -> An
     """Values of all features as they are stored, of ``X`` or of a layer; warns where they do not look measured."""
     values, where = _stored(mdata, modality, layer)
     _unique_names(mdata, modality, "mdata")
-    if not (np.issubdtype(values.dtype, np.integer) or np.issubdtype(values.dtype, np.floating)):
+    if not any(np.issubdtype(values.dtype, kind) for kind in (np.bool_, np.integer, np.floating)):
         msg = f"{where} has dtype {values.dtype}, expected real numbers"
         raise TypeError(msg)
     mend = f"name a layer with normalised values: layer={{{modality!r}: ...}}"
@@ -105,11 +105,17 @@ def _unique_names(mdata: MuData, modality: str, called: str) -> pd.Index:
 def _stored(mdata: MuData, modality: str, layer: str | None) -> tuple[Any, str]:
     """``X`` or a layer as it is stored, and its name."""
     adata = mdata[modality]
+    if layer is not None and not isinstance(layer, str):
+        msg = (
+            f"layer must be the name of a layer, got {layer!r}; modality {modality!r} has {list(adata.layers)}, and X "
+        )
+        msg += "where layer is left out"
+        raise TypeError(msg)
     if layer is not None and layer not in adata.layers:
         msg = f"modality {modality!r} has no layer {layer!r}, only {list(adata.layers)}; leave layer out for X"
         raise KeyError(msg)
     values, where = (adata.X, "X") if layer is None else (adata.layers[layer], f"layers[{layer!r}]")
     if values is None:
-        msg = f"modality {modality!r} of the reference has no X; name one of its layers {list(adata.layers)}: layer=..."
+        msg = f"modality {modality!r} has no X; name one of its layers {list(adata.layers)}: layer=..."
         raise ValueError(msg)
     return values, f"{where} of modality {modality!r}"

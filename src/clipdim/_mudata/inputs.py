@@ -85,9 +85,10 @@ def read_inputs(
     rows = pair(mdata, names)
     n_absent = int((rows < 0).all(axis=1).sum())
     if n_absent:
+        having = " | ".join(f"mdata.obs_names.isin(mdata[{name!r}].obs_names)" for name in names)
         msg = (
             f"{n_absent} cells have none of the modalities {names} and get an embedding of NaN; leave them out with "
-            f"mdata = mdata[mdata[{names[0]!r}].obs_names].copy()"
+            f"mdata = mdata[{having}].copy()"
         )
         warnings.warn(msg, UserWarning, stacklevel=3)
     paired = np.flatnonzero((rows >= 0).sum(axis=1) > 1)
@@ -101,8 +102,10 @@ def read_inputs(
     if len(train) < MIN_CELLS:
         msg = (
             f"{len(train)} cells are left for training ({len(paired)} have two or more of {names}, {n_held_out} are "
-            f"held out), at least {MIN_CELLS} are needed; pass more cells or a smaller holdout"
+            f"held out), at least {MIN_CELLS} are needed; pass more cells"
         )
+        if n_held_out:
+            msg += " or a smaller holdout (of clipdim.model: a larger train_size)"
         raise ValueError(msg)
     values = {name: representation(mdata, name, rep) for name, rep in reps.items()}
     inputs = Inputs(reps, values, rows, np.sort(train), np.sort(held_out), np.sort(norm_set), batches)

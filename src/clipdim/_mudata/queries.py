@@ -59,12 +59,15 @@ def matched_representation(mdata: MuData, reference: MuData, modality: str, fit:
     use_rep = fit["params"]["use_rep"][modality]
     query, mean, scale = mdata[modality], *(fit["encoders"][modality][name] for name in ("mean", "scale"))
     standardized = bool((scale != 1).any())
+    own, mend = mdata is reference, "run clipdim.pp.citeseq(query, reference=reference) on the raw counts"
+    if own:
+        mend = "it has changed since the fit: compute it as it was, or run clipdim.tl.fit again"
     rows = None
     if use_rep == "X" and modality in fit["features"]:
         wanted = pd.Index(fit["features"][modality])
         rows = match_features(wanted, query.var_names, modality, means_known=standardized)
-    elif use_rep == _keys.X_PCA and modality in reference.mod:
-        _check_same_basis(query, reference[modality], modality)
+    elif use_rep == _keys.X_PCA and modality in reference.mod and not own:
+        _check_same_basis(query, reference[modality], modality, mend)
     values = representation(mdata, modality, use_rep, columns=None if rows is None else rows[rows >= 0])
     if rows is not None and (rows < 0).any():
         known, values = values, np.tile(mean, (len(values), 1))
@@ -72,16 +75,16 @@ def matched_representation(mdata: MuData, reference: MuData, modality: str, fit:
     if values.shape[1] != len(mean):
         msg = (
             f"{use_rep!r} of modality {modality!r} has {values.shape[1]} features, the reference was fitted on "
-            f"{len(mean)}; run clipdim.pp.citeseq(query, reference=reference)"
+            f"{len(mean)}; {mend}"
         )
         raise ValueError(msg)
     if standardized:
         some = values[:: 1 + len(values) // CELLS_OF_CHECK]
-        _check_normalisation((some - mean) / scale, f"{use_rep!r} of modality {modality!r}")
+        _check_normalisation((some - mean) / scale, f"{use_rep!r} of modality {modality!r}", mend)
     return values
 
 
-def _check_normalisation(inputs: np.ndarray, where: str) -> None:
+def _check_normalisation(inputs: np.ndarray, where: str, mend: str) -> None:
     """Refuse inputs, scaled as the encoder does it, that are too large to be of the kind it was trained on."""
     spread = float(np.sqrt(np.mean(np.square(inputs, dtype=np.float64))))
     if spread <= WARN_SPREAD:
@@ -90,7 +93,6 @@ def _check_normalisation(inputs: np.ndarray, where: str) -> None:
         f"the values in {where} are {spread:.3g} times as far from the reference's mean as the reference's own cells "
         "are (root mean square)"
     )
-    mend = "preprocess the new cells as the reference: clipdim.pp.citeseq(query, reference=reference) on the raw counts"
     if spread > MAX_SPREAD:
         msg = f"{what}, at most {MAX_SPREAD:.3g} is accepted: it looks like another normalisation (raw counts?); {mend}"
         raise ValueError(msg)
@@ -98,12 +100,11 @@ def _check_normalisation(inputs: np.ndarray, where: str) -> None:
     warnings.warn(msg, UserWarning, stacklevel=4)
 
 
-def _check_same_basis(query: AnnData, reference: AnnData, modality: str) -> None:
+def _check_same_basis(query: AnnData, reference: AnnData, modality: str, mend: str) -> None:
     """Refuse principal components that were learned on the new cells: their axes mean something else."""
-    mend = "run clipdim.pp.citeseq(query, reference=reference) on the raw counts"
     if _keys.X_PCA not in query.obsm:
         msg = f"modality {modality!r} of the query has no .obsm[{_keys.X_PCA!r}]; {mend}"
-        raise ValueError(msg)
+        raise KeyError(msg)
     theirs, ours = query.uns.get(_keys.PREPROCESSING), reference.uns.get(_keys.PREPROCESSING)
     if theirs is not None and ours is not None:
         same = str(theirs["basis"]) == str(ours["basis"])

@@ -191,6 +191,7 @@ def mean_embedding(embeddings: Mapping[str, np.ndarray], rows: np.ndarray) -> np
 def write_fit(mdata: MuData, fit: _keys.Fit, split: pd.Categorical, *, key: str) -> None:
     """Write the split and the record of a fit, with the version that wrote it."""
     mdata.obs[_keys.split(key)] = split
+    mdata.uns.pop(_keys.embedded(key), None)  # of an earlier embedding by another fit
     mdata.uns[key] = {"version": version("clipdim"), **fit}
 
 

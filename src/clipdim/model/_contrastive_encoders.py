@@ -225,7 +225,7 @@ class ContrastiveEncoders(Fitted):
                 "the last epoch; leave it out, and pass max_epochs=... for a shorter training"
             )
             raise ValueError(msg)
-        if not isinstance(train_size, Real) or not 0 < train_size <= 1:
+        if not isinstance(train_size, Real) or isinstance(train_size, bool) or not 0 < train_size <= 1:
             msg = f"train_size must be a share of the cells above 0 and at most 1, got {train_size!r}; 0.9 is usual"
             raise ValueError(msg)
         device = device_of(accelerator, devices)

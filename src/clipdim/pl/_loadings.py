@@ -149,12 +149,13 @@ def _directions(table: pd.DataFrame, directions: Sequence[int] | None) -> list[i
     stored = [int(number) for number in table["direction"].unique()]
     if directions is None:
         return stored
-    shown = np.atleast_1d(np.asarray(directions)).tolist()
-    if not shown or not set(shown) <= set(stored) or len(set(shown)) < len(shown):
+    shown = np.atleast_1d(np.asarray(directions, dtype=object)).tolist()
+    numbers = all(isinstance(number, Integral) and not isinstance(number, bool) for number in shown)
+    if not shown or not numbers or not set(shown) <= set(stored) or len(set(shown)) < len(shown):
         msg = f"directions={shown} must be some of those stored, 1 to {len(stored)}, each once; others are computed by "
         msg += "clipdim.tl.loadings(mdata, n_directions=...)"
         raise ValueError(msg)
-    return shown
+    return [int(number) for number in shown]
 
 
 def _strongest(matrix: pd.DataFrame, n_features: int) -> pd.DataFrame:

@@ -58,7 +58,10 @@ def check_arguments(*, out_dim: int, holdout: float, random_state: int, key_adde
         msg = f"key_added must be a non-empty string without '/', which files cannot hold, got {key_added!r}"
         raise ValueError(msg)
     if _keys.collides(key_added):
-        msg = f"key_added={key_added!r} ends like results of clipdim.tl.private, embed or impute; pass another name"
+        msg = (
+            f"key_added={key_added!r} is a name of clipdim.model, or ends like results of clipdim.tl.private, embed or "
+            "impute; pass another name"
+        )
         raise ValueError(msg)
 
 

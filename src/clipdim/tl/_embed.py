@@ -93,8 +93,10 @@ def embed(
     arrays = fit["encoders"]
     names = [name for name in mdata.mod if name in arrays]
     if not names:
-        msg = f"the MuData has the modalities {list(mdata.mod)}, the reference was fitted on {list(arrays)}; "
-        msg += f"rename them: mudata.MuData({{{next(iter(arrays))!r}: mdata[{next(iter(mdata.mod))!r}], ...}})"
+        alike = _keys.alike(mdata.mod, arrays)
+        renamed = ", ".join(f"{ours!r}: mdata[{theirs!r}]" for theirs, ours in alike.items())
+        msg = f"the MuData has the modalities {list(mdata.mod)}, the reference was fitted on {list(arrays)}; rename "
+        msg += f"them: mudata.MuData({{{renamed}}})" if alike else "those that are meant: mudata.MuData({...})"
         raise ValueError(msg)
     _mudata.refuse_other_fit(mdata, fit, key)
     model = ContrastiveModel.from_arrays(arrays, Recipe.from_stored(fit["params"]["recipe"])).to(resolve_device(device))

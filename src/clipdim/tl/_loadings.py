@@ -83,7 +83,8 @@ def loadings(
     Raises
     ------
     TypeError
-        If ``mdata`` is not a MuData, ``n_directions`` not an integer, or values are no numbers.
+        If ``mdata`` is not a MuData, ``n_directions`` not an integer, a layer's name no string, or values are no
+        numbers.
     KeyError
         If there is no fit of that name, or a modality of it, its embedding, its private dimensions or a layer is
         missing.
@@ -167,6 +168,10 @@ def loadings(
 
 def _layers(layer: str | Mapping[str, str] | None, modalities: list[str]) -> dict[str, str]:
     """Layer of each modality that does not use ``X``."""
+    if layer is not None and not isinstance(layer, (str, Mapping)):
+        msg = f"layer must be the name of a layer, or names by modality such as {{{modalities[0]!r}: 'lognorm'}}, got "
+        msg += f"{layer!r}"
+        raise TypeError(msg)
     chosen = {} if layer is None else dict.fromkeys(modalities, layer) if isinstance(layer, str) else dict(layer)
     unknown = [name for name in chosen if name not in modalities]
     if unknown:

@@ -51,7 +51,8 @@ def private(mdata: MuData, n_dims: int = 20, *, weight: float = 0.7, key: str = 
         Private dimensions, in units of the root of the representation's total variance.
     ``mdata.obsm["X_{key}_complete"]`` : float32 (cells x out_dim and all private dimensions)
         The shared embedding, centred and as long as the variance that it tells of the modalities, then each modality's
-        private dimensions times ``weight``; 0, their mean, for a modality that a cell lacks.
+        private dimensions times ``weight``; 0, their mean, for a modality that a cell lacks. Shared ones are NaN for a
+        cell that has no modality.
     ``mdata.uns[key]["private"]``, ``mdata.uns[key]["private_variance"]``
         The maps, for new cells, and the table. Loadings of earlier private dimensions are removed.
 
