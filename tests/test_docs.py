@@ -1,0 +1,22 @@
+"""Code of the documentation that no page runs."""
+
+import re
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+PAGE = Path(__file__).parents[1] / "docs" / "coming_from.md"
+
+
+@pytest.mark.parametrize("first", ["", "cell"])
+def test_names_of_cells_in_tables_of_R_stay_text(tmp_path, first):
+    code = re.search(r"^def read_table.*?(?=\n\n\n)", PAGE.read_text(), flags=re.MULTILINE | re.DOTALL).group()
+    names = {"pd": pd}
+    exec(code, names)
+    (tmp_path / "cells.csv").write_text(f'"{first}","n","donor"\n"001",1,"a"\n"002",2,NA\n"NA",3,"b"\n')
+    table = names["read_table"](tmp_path / "cells.csv")
+    assert table.index.tolist() == ["001", "002", "NA"]
+    assert table.columns.tolist() == ["n", "donor"]
+    assert table["n"].tolist() == [1, 2, 3]
+    assert table["donor"].isna().tolist() == [False, True, False]
