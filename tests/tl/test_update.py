@@ -230,7 +230,7 @@ def test_after_preprocessing_with_the_reference():
     reference, new = cells[:300].copy(), cells[300:].copy()
     pp.citeseq(reference)
     fit(reference, 6, max_epochs=2, **QUICK)
-    with pytest.raises(ValueError, match="reference=reference"):
+    with pytest.raises(KeyError, match="reference=reference"):
         update(new, reference, **QUICK)
     pp.citeseq(new, reference=reference)
     update(new, reference, max_epochs=2, **QUICK)
