@@ -26,7 +26,7 @@ def scib_scores(
     Cells without a label are left out. Without batches only the biology is scored. ``before`` names the embedding whose
     variance by batch the others are compared with ("PCR comparison"); without one that measure is left out.
     """
-    from scib_metrics.benchmark import BatchCorrection, Benchmarker
+    from scib_metrics.benchmark import BatchCorrection, Benchmarker, BioConservation
 
     known = labels.notna().to_numpy()
     obs = {"label": labels.astype(str), "batch": "all" if batches is None else batches.astype(str)}
@@ -38,6 +38,8 @@ def scib_scores(
         "batch",
         "label",
         list(embeddings),
+        # labels that few batches have, which without batches would be all labels
+        bio_conservation_metrics=BioConservation(isolated_labels=batches is not None),
         batch_correction_metrics=None if batches is None else BatchCorrection(pcr_comparison=before is not None),
         pre_integrated_embedding_obsm_key=before or next(iter(embeddings)),  # or it would look for one in X
         progress_bar=False,

@@ -19,4 +19,4 @@ def score(results: Results) -> None:
         for name, embedding in embeddings.items():
             fit = {"data": data, "peer": name, "seed": seed, "threads": 1}
             graph = neighbors(embedding.to_numpy(dtype=np.float32), seed)
-            results.add({**fit, **agreement(graph, labels[embedding.index], seed)}, keep=True)
+            results.add({**fit, **agreement(graph, labels[embedding.index])}, keep=True)

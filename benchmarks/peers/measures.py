@@ -14,7 +14,7 @@ def measures(job: Job, found: Embedded) -> dict[str, float]:
     n, scores = job.known.n_obs, {}
     if job.data.label is not None:
         labels = pd.concat([job.known.obs[job.data.label], job.new.obs[job.data.label]]).astype(object)
-        scores |= _label_scores(found, labels, n, job.seed)
+        scores |= _label_scores(found, labels, n)
     if found.modalities:
         rna, protein = (x[n:] for x in found.modalities.values())
         both = [match_scores(a, b, alpha=0.005) for a, b in ((rna, protein), (protein, rna))]
@@ -27,7 +27,7 @@ def measures(job: Job, found: Embedded) -> dict[str, float]:
     return scores
 
 
-def _label_scores(found: Embedded, labels: pd.Series, n_known: int, seed: int) -> dict[str, float]:
+def _label_scores(found: Embedded, labels: pd.Series, n_known: int) -> dict[str, float]:
     """Accuracy from labelled known cells to labelled new ones, and agreement of clusters with the labels."""
     labelled, names = labels.notna().to_numpy(), labels.fillna("").to_numpy().astype(str)
     train, test = labelled.copy(), labelled.copy()
@@ -39,7 +39,7 @@ def _label_scores(found: Embedded, labels: pd.Series, n_known: int, seed: int) -
     right = pd.Series(predicted == names[test])
     scores = {"15-NN accuracy": float(right.mean())}
     scores["15-NN accuracy, balanced"] = float(right.groupby(names[test]).mean().mean())
-    return scores if found.graph is None else scores | agreement(found.graph[1], labels, seed)
+    return scores if found.graph is None else scores | agreement(found.graph[1], labels)
 
 
 def _labels_by_graph(distances: csr_matrix, names: np.ndarray, train: np.ndarray, test: np.ndarray) -> np.ndarray:

@@ -63,19 +63,13 @@ class Results:
         return DONE if pd.isna(own.iloc[0]) else str(own.iloc[0])
 
     def add(self, row: dict[str, Any], *, keep: bool = False) -> None:
-        """
-        Write a fit in place of an earlier one of the same name, or with `keep` complete that one.
-
-        Of two times the shorter one stays: what else runs on a machine only ever adds to it.
-        """
+        """Write a fit in place of an earlier one of the same name, or with `keep` complete that one."""
         with LOCK:
             table = self.table()
             earlier = (table[KEYS] == [row[name] for name in KEYS]).all(axis=1)
             before = table[earlier].iloc[0].to_dict() if earlier.any() else {}
             if keep:
                 row = {**before, **row}
-            elif before.get("cpu_seconds", np.inf) < row.get("cpu_seconds", -np.inf):
-                row = {**row, **{name: before[name] for name in ("seconds", "cpu_seconds")}}
             table = pd.concat([table[~earlier], pd.DataFrame([row])], ignore_index=True)
             table.to_csv(self.path, index=False, float_format="%.5g")
 

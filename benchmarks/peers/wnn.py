@@ -6,14 +6,21 @@ import scanpy as sc
 from mudata import MuData
 from peer import Embedded, Job, Peer
 
+# so many cells compile what is compiled at first use, which takes longer than the fit
+N_COMPILED = 300
+# among which are 15 known ones
+N_VOTES = 30
+
 
 def prepare(job: Job) -> MuData:
-    """Components of both modalities, of all cells."""
+    """Components of both modalities, of all cells, of unit norm as muon asks for."""
     parts = inputs.components(job)
     mdata = inputs.together(job)
     names = job.known.obs_names.append(job.new.obs_names)
     for name, values in parts.items():
         mdata[name].obsm["X_pca"] = values[names.get_indexer(mdata[name].obs_names)]
+        muon.pp.l2norm(mdata[name], rep="X_pca")
+    fit(job, mdata[:N_COMPILED].copy())
     return mdata
 
 
@@ -25,9 +32,10 @@ def fit(job: Job, mdata: MuData) -> None:
 
 
 def embed(job: Job, mdata: MuData, model: None) -> Embedded:
-    """Return the graph."""
+    """Return the graph, and the distances of more neighbours: those among all cells of which enough are known."""
+    muon.pp.neighbors(mdata, n_neighbors=N_VOTES, key_added="votes", random_state=job.seed)
     order = mdata.obs_names.get_indexer(job.known.obs_names.append(job.new.obs_names))
-    graphs = (mdata.obsp[f"wnn_{name}"].tocsr()[order][:, order] for name in ("distances", "connectivities"))
+    graphs = (mdata.obsp[name].tocsr()[order][:, order] for name in ("votes_distances", "wnn_connectivities"))
     return Embedded(graph=tuple(graphs))
 
 
@@ -35,6 +43,6 @@ PEER = Peer(
     prepare=prepare,
     fit=fit,
     embed=embed,
-    settings="muon.pp.neighbors on scanpy's neighbours of the principal components, defaults",
+    settings="muon.pp.neighbors on scanpy's neighbours of the principal components of unit norm, defaults",
     new_cells="none: fitted on all cells",
 )

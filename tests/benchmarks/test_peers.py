@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.stats import multivariate_normal, norm
 from sklearn.neighbors import KNeighborsClassifier
 
 import clipdim
@@ -83,14 +84,61 @@ def test_a_failed_fit_is_a_row_with_its_error_and_can_be_run_again(peers, capsys
     assert len(results.table()) == 1
 
 
-def test_of_two_runs_the_shorter_time_stays_and_the_later_scores(peers):
+def test_a_fit_that_is_run_again_takes_the_place_of_the_earlier_one(peers):
     results = peers["run"].Results(quick=True)
     row = {"data": "small", "peer": "CCA", "seed": 0, "threads": 1, "error": np.nan}
-    for seconds, accuracy in ((2.0, 0.7), (3.0, 0.8), (1.0, 0.9), (1.5, 0.6)):
-        results.add({**row, "seconds": seconds + 1, "cpu_seconds": seconds, "15-NN accuracy": accuracy})
-    assert results.table()[["seconds", "cpu_seconds", "15-NN accuracy"]].to_numpy().tolist() == [[2.0, 1.0, 0.6]]
-    results.add({**row, "error": "no more"})
-    assert results.table()["cpu_seconds"].isna().all()
+    results.add({**row, "cpu_seconds": 2.0, "15-NN accuracy": 0.7, "ARI": 0.5})
+    results.add({**row, "cpu_seconds": 3.0, "15-NN accuracy": 0.8})
+    results.add({**row, "NMI": 0.4}, keep=True)
+    found = results.table().iloc[0]
+    assert found[["cpu_seconds", "15-NN accuracy", "NMI"]].tolist() == [3.0, 0.8, 0.4]
+    assert np.isnan(found["ARI"])
+
+
+def test_canonical_variates_match_by_the_likelihood_ratio_of_their_model(peers, monkeypatch):
+    import cca
+
+    monkeypatch.setattr(cca, "N_COMPONENTS", 4)
+    known, new = data_split(peers)
+    job = peers["peer"].Job(known, new, peers["data"].DATA["small"], 0, 1, quick=False)
+    components = cca.PEER.prepare(job)
+    fitted = cca.fit(job, components)
+    vectors = list(cca.embed(job, components, fitted).modalities.values())
+    rho, n = fitted[1], known.n_obs
+    x, y = (z[n : n + 5] for z in cca._standardized(fitted[0].transform(*components.values()), n))
+    ratios = vectors[0][n : n + 5] @ vectors[1][n : n + 5].T
+    pairs = [multivariate_normal([0, 0], [[1, r], [r, 1]]) for r in rho]
+    expected = [
+        [
+            sum(p.logpdf([a, b]) - norm.logpdf(a) - norm.logpdf(b) for p, a, b in zip(pairs, u, v, strict=True))
+            for v in y
+        ]
+        for u in x
+    ]
+    np.testing.assert_allclose(ratios, np.array(expected) - np.sum(-np.log(1 - rho**2) / 2), atol=1e-6)
+
+
+@pytest.mark.slow
+def test_new_cells_on_the_weights_of_mofa(peers):
+    pytest.importorskip("mofapy2")
+    import mofa
+
+    known, new = data_split(peers)
+    job = peers["peer"].Job(known, new, peers["data"].DATA["small"], 0, 1, quick=False)
+    prepared = mofa.PEER.prepare(job)
+    fitted = mofa.fit(job, prepared)
+    found = mofa.embed(job, prepared, fitted)
+    factors = fitted.obsm["X_mofa"]
+    used = factors.std(axis=0) > 0.1
+    for mine, its in zip(found.joint[: known.n_obs, used].T, factors[:, used].T, strict=True):
+        assert np.corrcoef(mine, its)[0, 1] > 0.95
+    assert found.joint.shape[0] == 400
+    assert all(np.allclose(np.linalg.norm(x, axis=1), 1) for x in found.modalities.values())
+
+
+def data_split(peers):
+    data = peers["data"]
+    return data.split(data.DATA["small"], 0, quick=False)
 
 
 def test_a_peer_that_was_not_installed_is_run_again(peers):
