@@ -13,7 +13,7 @@ N_NEIGHBORS = 15
 MEASURES = ("ARI", "NMI")
 # coarse cell types are found below .1
 RESOLUTIONS = np.geomspace(0.005, 2, 15)
-# one alone may miss a clustering that most find: ARI of .75 in place of .98
+# one alone may miss a clustering that others find
 SEEDS = range(3)
 
 
