@@ -22,6 +22,7 @@ MODULES = {
     "WNN": "wnn",
     "CCA": "cca",
     "concatenated PCA": "pca",
+    "Harmony": "harmony",
     "RNA alone": "rna",
     "protein alone": "protein",
 }

@@ -1,0 +1,37 @@
+"""Harmony: the principal components of both modalities, corrected for batches."""
+
+import harmonypy
+import numpy as np
+import pandas as pd
+import pca
+from peer import CannotRunError, Embedded, Job, Peer
+
+
+def prepare(job: Job) -> np.ndarray:
+    """Components of both modalities side by side, of all cells."""
+    if job.data.batch is None:
+        msg = "no batches, without which Harmony changes nothing; see concatenated PCA"
+        raise CannotRunError(msg)
+    values = pca.prepare(job)
+    return pca.fit(job, values).transform(values)
+
+
+def fit(job: Job, values: np.ndarray) -> np.ndarray:
+    """Correct all cells."""
+    obs = pd.concat([part.obs[[job.data.batch]] for part in (job.known, job.new)])
+    found = harmonypy.run_harmony(values, obs, job.data.batch, random_state=job.seed, ncores=job.threads, verbose=False)
+    return found.Z_corr
+
+
+def embed(job: Job, values: np.ndarray, model: np.ndarray) -> Embedded:
+    """Return the corrected components."""
+    return Embedded(model)
+
+
+PEER = Peer(
+    prepare=prepare,
+    fit=fit,
+    embed=embed,
+    settings="harmonypy.run_harmony of the components of concatenated PCA, defaults",
+    new_cells="none: fitted on all cells",
+)
