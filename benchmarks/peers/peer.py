@@ -15,6 +15,7 @@ MODULES = {
     "clipdim": "clipdim_",
     "clipdim, 3 epochs": "clipdim_short",
     "clipdim, shared + private": "clipdim_private",
+    "Harmony + clipdim": "harmony_clipdim",
     "scVI + clipdim": "scvi_clipdim",
     "totalVI": "totalvi",
     "totalVI, stopped at clipdim's time": "totalvi_stopped",

@@ -118,6 +118,30 @@ def test_canonical_variates_match_by_the_likelihood_ratio_of_their_model(peers, 
     np.testing.assert_allclose(ratios, np.array(expected) - np.sum(-np.log(1 - rho**2) / 2), atol=1e-6)
 
 
+def test_harmony_takes_batches_away_and_needs_them(peers, tmp_path, monkeypatch):
+    pytest.importorskip("harmonypy")
+    import harmony
+    from data import split
+
+    data, measure = peers["data"], peers["run"].measure
+    cells = peers["peer"].Job(*split(data.DATA["small"], 0, quick=False), data.DATA["small"], 0, 1, quick=False)
+    batches = np.concatenate([part.obs["batch"] for part in (cells.known, cells.new)])
+    rng = np.random.default_rng(0)
+    types = rng.integers(3, size=len(batches))
+    values = rng.normal(size=(len(batches), 5)) + 8 * np.eye(5)[types]
+    values[batches == batches[0], 4] += 3
+    corrected = harmony.correct(cells, values)
+    for names, kept in ((batches, False), (types, True)):
+        known, new = slice(cells.known.n_obs), slice(cells.known.n_obs, None)
+        named = KNeighborsClassifier(15).fit(corrected[known], names[known]).score(corrected[new], names[new])
+        assert named > 0.95 if kept else named < 0.7
+    scores = measure(job(tmp_path, peer="Harmony + clipdim"))
+    assert {"15-NN accuracy", "top-0.5 %", "run named"} <= set(scores)
+    monkeypatch.setitem(data.DATA, "small", data.Data(data.DATA["small"].load, "cell_type", None, "the truth"))
+    for name in ("Harmony", "Harmony + clipdim"):
+        assert measure(job(tmp_path, peer=name))["error"].startswith("cannot run: no batches")
+
+
 @pytest.mark.slow
 def test_new_cells_on_the_weights_of_mofa(peers):
     pytest.importorskip("mofapy2")
