@@ -13,7 +13,7 @@ from data import DATA
 from matplotlib.figure import Figure
 from run import Results
 
-OWN = ("clipdim", "clipdim, 3 epochs", "clipdim, shared + private", "scVI + clipdim")
+OWN = ("clipdim", "clipdim, 3 epochs", "clipdim, shared + private", "Harmony + clipdim", "scVI + clipdim")
 SHOWN = ("clipdim", "clipdim, shared + private", "totalVI", "MOFA+", "concatenated PCA")
 COORDINATES = {"cpu_seconds": "min", "15-NN accuracy": "mean"}
 # what takes no time at all is drawn at this many seconds
