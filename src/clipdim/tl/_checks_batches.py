@@ -39,7 +39,7 @@ def batch_mixing(run: Run) -> Finding | None:
         *("batch_mixing", value, BATCH_SKILL, value <= BATCH_SKILL),
         good=f"Neighbours name a cell's batch with skill {scale}.",
         bad=f"Neighbours still name a cell's batch, with skill {scale}: nothing is gained by keeping it, but it is in "
-        "the inputs. Pass the same batch_key to clipdim.pp.citeseq; or integrate the representations, for instance with "
+        "the inputs. Pass the same batch_key to clipdim.pp.citeseq; or integrate the representations, for instance by "
         "harmonypy, and pass them as use_rep, without a batch_key.",
     )
 
