@@ -13,7 +13,7 @@ from data import DATA
 from run import Results
 
 STATIC = Path(__file__).parents[2] / "docs" / "_static"
-PACKAGES = ("clipdim", "scvi-tools", "muon", "mofapy2", "scikit-learn", "scib-metrics")
+PACKAGES = ("clipdim", "scvi-tools", "muon", "mofapy2", "harmonypy", "scikit-learn", "scib-metrics")
 SCORES = [
     "15-NN accuracy",
     "15-NN accuracy, balanced",
