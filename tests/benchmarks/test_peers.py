@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from mudata import MuData
 from scipy.stats import multivariate_normal, norm
 from sklearn.neighbors import KNeighborsClassifier
 
@@ -140,6 +141,39 @@ def test_harmony_takes_batches_away_and_needs_them(peers, tmp_path, monkeypatch)
     monkeypatch.setitem(data.DATA, "small", data.Data(data.DATA["small"].load, "cell_type", None, "the truth"))
     for name in ("Harmony", "Harmony + clipdim"):
         assert measure(job(tmp_path, peer=name))["error"].startswith("cannot run: no batches")
+
+
+def test_corrected_components_keep_to_their_cells(peers, monkeypatch):
+    """Whatever the order of the cells in a modality."""
+    pytest.importorskip("harmonypy")
+    import harmony
+    import harmony_clipdim
+
+    def shuffled(part, seed):
+        prot = part["prot"]
+        prot = prot[np.random.default_rng(seed).permutation(prot.n_obs)].copy()
+        found = MuData({"rna": part["rna"].copy(), "prot": prot})
+        found.obs = part.obs.loc[found.obs_names]
+        return found
+
+    known, new = (shuffled(part, seed) for seed, part in enumerate(data_split(peers)))
+    seen = []
+
+    def doubled(job, values):
+        seen.append(values)
+        return values * 2
+
+    monkeypatch.setattr(harmony, "correct", doubled)
+    monkeypatch.setattr(clipdim.tl, "fit", lambda *args, **kwargs: None)
+    cells = peers["peer"].Job(known, new, peers["data"].DATA["small"], 0, 1, quick=False)
+    harmony_clipdim.PEER.prepare(cells)
+    harmony_clipdim.PEER.fit(cells, None)
+    for part in (known, new):
+        for adata in part.mod.values():
+            np.testing.assert_array_equal(adata.obsm["X_pca_harmony"], adata.obsm["X_pca"] * 2)
+    # Harmony sees the cells in the order of the batches that it is told
+    for values, adata in zip(seen, known.mod.values(), strict=True):
+        np.testing.assert_array_equal(values[0], adata[known.obs_names[0]].obsm["X_pca"][0])
 
 
 @pytest.mark.slow
