@@ -28,6 +28,17 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
             pytest.skip("needs a CUDA device")
 
 
+@pytest.fixture(autouse=True)
+def pilots(request, monkeypatch):
+    """
+    Cut the pilot fits that choose the input noise to a tenth, except in slow tests.
+
+    They take most of the time of a small fit, which then keeps its noise. Tests of the choice override this fixture.
+    """
+    if not request.node.get_closest_marker("slow"):
+        monkeypatch.setattr("clipdim.contrast.noise.N_STEPS", 8)
+
+
 @pytest.fixture
 def make_mdata():
     """

@@ -10,6 +10,11 @@ from clipdim.contrast.noise import information_hidden_by_noise
 RECIPE = RECIPES["default"]
 
 
+@pytest.fixture(autouse=True)
+def pilots():
+    """Whole."""
+
+
 def paired(n_cells, *, own_noise, seed=0, n_groups=0):
     """Five shared coordinates among twenty of unit spread; ``own_noise`` parts the two views of each."""
     rng = np.random.default_rng(seed)

@@ -9,31 +9,44 @@ import pytest
 import clipdim
 
 
-@pytest.fixture(scope="module", params=["cosine", "inner"])
-def results(request, tmp_path_factory):
-    """MuData that each of two processes wrote, the errors of both, and the fit of one process."""
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Where each of two processes wrote its MuData of each recipe, and its error."""
     folder = tmp_path_factory.mktemp("processes")
+    cells = clipdim.datasets.simulate_citeseq(n_cells=400)
+    clipdim.pp.citeseq(cells)
+    cells.write(folder / "cells.h5mu")
     script = Path(__file__).with_name("fit_worker.py")
     launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
-    subprocess.run([*launcher, script, folder, request.param], check=True, timeout=200, capture_output=True)
-    alone = clipdim.datasets.simulate_citeseq(n_cells=400)
-    clipdim.pp.citeseq(alone)
-    recipe = "paper" if request.param == "inner" else "default"
-    clipdim.tl.fit(alone, out_dim=8, recipe=recipe, batch_size=64, max_epochs=10, n_snapshots=3, progress=False)
-    errors = [(folder / f"{rank}.txt").read_text() for rank in range(2)]
-    return [mudata.read(folder / f"{rank}.h5mu") for rank in range(2)], errors, alone
+    subprocess.run([*launcher, script, folder], check=True, timeout=200, capture_output=True)
+    return folder
 
 
-def test_processes_end_with_the_same_result(results, assert_same):
-    (first, second), _, _ = results
+@pytest.fixture(params=["default", "paper"])
+def fits(request, folder):
+    """What the two processes wrote."""
+    return [mudata.read(folder / f"{request.param}_{rank}.h5mu") for rank in range(2)]
+
+
+@pytest.fixture
+def alone(fits, folder):
+    """The fit of one process."""
+    mdata = mudata.read(folder / "cells.h5mu")
+    recipe = "paper" if fits[0].uns["clipdim"]["params"]["recipe"]["similarity"] == "inner" else "default"
+    clipdim.tl.fit(mdata, out_dim=8, recipe=recipe, batch_size=64, max_epochs=10, n_snapshots=3, progress=False)
+    return mdata
+
+
+def test_processes_end_with_the_same_result(fits, assert_same):
+    first, second = fits
     np.testing.assert_array_equal(first.obsm["X_clipdim"], second.obsm["X_clipdim"])
     assert first.obs["clipdim_split"].equals(second.obs["clipdim_split"])
     assert first.uns["clipdim"]["history"].equals(second.uns["clipdim"]["history"])
     assert_same(first.uns["clipdim"]["snapshots"], second.uns["clipdim"]["snapshots"])
 
 
-def test_result_is_like_that_of_one_process(results):
-    (first, _), _, alone = results
+def test_result_is_like_that_of_one_process(fits, alone):
+    first, _ = fits
     assert first.obs["clipdim_split"].astype(str).equals(alone.obs["clipdim_split"].astype(str))
     history, expected = first.uns["clipdim"]["history"], alone.uns["clipdim"]["history"]
     assert list(history.columns) == list(expected.columns)
@@ -46,8 +59,8 @@ def test_result_is_like_that_of_one_process(results):
     assert history["loss"].iloc[-1] < history["loss"].iloc[0]
 
 
-def test_different_data_are_refused_by_all(results):
-    _, errors, _ = results
+def test_different_data_are_refused_by_all(folder):
+    errors = [(folder / f"{rank}.txt").read_text() for rank in range(2)]
     assert all("the processes hold different cells or features" in error for error in errors)
 
 
