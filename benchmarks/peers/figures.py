@@ -14,7 +14,8 @@ from matplotlib.figure import Figure
 from run import Results
 
 OWN = ("clipdim", "clipdim, 3 epochs", "clipdim, shared + private", "Harmony + clipdim", "scVI + clipdim")
-SHOWN = ("clipdim", "clipdim, shared + private", "totalVI", "MOFA+", "concatenated PCA")
+SHOWN = ("clipdim", "clipdim, shared + private", "totalVI", "MOFA+", "WNN", "concatenated PCA")
+DRAWN = ("pbmc10k", "bmcite")
 COORDINATES = {"cpu_seconds": "min", "15-NN accuracy": "mean"}
 # what takes no time at all is drawn at this many seconds
 INSTANT = 2e-3
@@ -51,13 +52,13 @@ def draw_scatter(table: pd.DataFrame, path: Path) -> None:
 def draw_embeddings(results: Results, path: Path) -> None:
     """UMAP of embeddings of the first seed, coloured by cell type."""
     mpl.use("Agg")
-    found = {data: results.load_embeddings(data, SHOWN) for data in ("pbmc10k", "bmcite")}
     table = results.table()
     fitted = table[table["error"].isna() & (table["seed"] == 0) & table["peer"].isin(SHOWN)]
-    for row in fitted[fitted["data"].isin(found)].itertuples():
-        if row.peer not in found[row.data]:
-            print(f"{path.name} stays as it is: the embedding of {row.data} by {row.peer} was not kept, run it --anew")
+    for row in fitted[fitted["data"].isin(DRAWN)].to_dict("records"):
+        if not results.embedding(row).exists():
+            print(f"{path.name} stays as it is: {row['peer']} of {row['data']} was not kept, run it --anew")
             return
+    found = {data: _coordinates(results, data) for data in DRAWN}
     figure = Figure(figsize=(3.6 * len(SHOWN), 3.7 * len(found)), layout="constrained")
     grid = figure.subplots(len(found), len(SHOWN), squeeze=False)
     for row, (data, of_data) in zip(grid, found.items(), strict=True):
@@ -71,9 +72,17 @@ def draw_embeddings(results: Results, path: Path) -> None:
                 axes.text(0.5, 0.5, "cannot run", ha="center", color="0.5", transform=axes.transAxes)
                 continue
             known = of_data[name][labels[of_data[name].index].notna()]
-            adata = AnnData(obs=pd.DataFrame(index=known.index), obsm={"X": known.to_numpy(dtype=np.float32)})
-            sc.pp.neighbors(adata, use_rep="X", random_state=0)
-            sc.tl.umap(adata, random_state=0)
             of_cells = labels[known.index].map(colors).tolist()
-            axes.scatter(*adata.obsm["X_umap"].T, c=of_cells, s=1.5, linewidths=0, rasterized=True)
+            axes.scatter(*known.to_numpy().T, c=of_cells, s=1.5, linewidths=0, rasterized=True)
     figure.savefig(path, dpi=110)
+
+
+def _coordinates(results: Results, data: str) -> dict[str, pd.DataFrame]:
+    """UMAP of all cells, of each peer whose embedding or UMAP was kept."""
+    found = results.load_embeddings(data, SHOWN, kind="umap")
+    for name, embedding in results.load_embeddings(data, SHOWN).items():
+        adata = AnnData(obs=pd.DataFrame(index=embedding.index), obsm={"X": embedding.to_numpy(dtype=np.float32)})
+        sc.pp.neighbors(adata, use_rep="X", random_state=0)
+        sc.tl.umap(adata, random_state=0)
+        found[name] = pd.DataFrame(adata.obsm["X_umap"], index=embedding.index)
+    return found

@@ -43,6 +43,8 @@ class Embedded:
     """Embedding of each modality, comparable with each other."""
     graph: tuple[csr_matrix, csr_matrix] | None = None
     """Distances and connectivities, of peers that give neighbours in place of an embedding."""
+    umap: np.ndarray | None = None
+    """(cells x 2) of such a graph."""
 
 
 @dataclass(frozen=True)

@@ -80,14 +80,17 @@ class Results:
         name = "_".join(f"{row[key]}" for key in ("data", "peer", "seed"))
         return folder / ("".join(c if c.isalnum() else "_" for c in name) + ".npz")
 
-    def load_embeddings(self, data: str, peers: Iterable[str], seed: int = 0) -> dict[str, pd.DataFrame]:
-        """Embeddings of known and new cells that were kept, of some peers."""
+    def load_embeddings(
+        self, data: str, peers: Iterable[str], seed: int = 0, *, kind: str = "joint"
+    ) -> dict[str, pd.DataFrame]:
+        """Embeddings of known and new cells that were kept, of some peers; or ``"umap"``, of peers that have none."""
         paths = {name: self.embedding({"data": data, "peer": name, "seed": seed}) for name in peers}
         found = {}
         for name, path in paths.items():
             if path.exists():
                 with np.load(path) as arrays:
-                    found[name] = pd.DataFrame(arrays["joint"], index=arrays["cells"])
+                    if kind in arrays:
+                        found[name] = pd.DataFrame(arrays[kind], index=arrays["cells"])
         return found
 
 
@@ -146,9 +149,10 @@ def measure(arguments: dict[str, Any]) -> dict[str, Any]:
         # the scores are those of one thread
         return cost
     found = chosen.embed(job, prepared, model)
-    if found.joint is not None:
-        names = np.array(known.obs_names.append(new.obs_names), dtype=str)
-        np.savez_compressed(arguments["path"], joint=found.joint.astype(np.float32), cells=names)
+    arrays = {"joint": found.joint, "umap": found.umap}
+    names = np.array(known.obs_names.append(new.obs_names), dtype=str)
+    kept = {name: x.astype(np.float32) for name, x in arrays.items() if x is not None}
+    np.savez_compressed(arguments["path"], cells=names, **kept)
     return {**cost, **measures(job, found)}
 
 

@@ -33,10 +33,11 @@ def fit(job: Job, mdata: MuData) -> None:
 
 def embed(job: Job, mdata: MuData, model: None) -> Embedded:
     """Return the graph, and the distances of more neighbours: those among all cells of which enough are known."""
+    muon.tl.umap(mdata, neighbors_key="wnn", random_state=job.seed)
     muon.pp.neighbors(mdata, n_neighbors=N_VOTES, key_added="votes", random_state=job.seed)
     order = mdata.obs_names.get_indexer(job.known.obs_names.append(job.new.obs_names))
     graphs = (mdata.obsp[name].tocsr()[order][:, order] for name in ("votes_distances", "wnn_connectivities"))
-    return Embedded(graph=tuple(graphs))
+    return Embedded(graph=tuple(graphs), umap=mdata.obsm["X_umap"][order])
 
 
 PEER = Peer(

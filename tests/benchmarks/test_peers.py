@@ -291,6 +291,25 @@ def test_clusters_are_scored_where_they_are_missing(kept):
     assert len(found) == 3
 
 
+def test_a_umap_that_a_peer_gives_is_drawn_and_one_that_is_missing_is_said(kept, tmp_path, monkeypatch, capsys):
+    import figures
+
+    monkeypatch.setattr(figures, "SHOWN", ("WNN",))
+    monkeypatch.setattr(figures, "DRAWN", ("small",))
+    row, path = {"data": "small", "peer": "WNN", "seed": 0, "threads": 1}, tmp_path / "umap.png"
+    kept.add({**row, "error": np.nan, "seconds": 1.0})
+    figures.draw_embeddings(kept, path)
+    assert "WNN of small was not kept" in capsys.readouterr().out
+    assert not path.exists()
+    cells = clipdim.datasets.simulate_citeseq(400, 3, n_genes=100, n_batches=2).obs_names
+    coordinates = np.random.default_rng(0).normal(size=(400, 2))
+    np.savez(kept.embedding(row), umap=coordinates, cells=np.array(cells, dtype=str))
+    drawn = []
+    monkeypatch.setattr(figures.Figure, "savefig", lambda figure, *_, **__: drawn.append(figure))
+    figures.draw_embeddings(kept, path)
+    np.testing.assert_array_equal(drawn[0].axes[0].collections[0].get_offsets(), coordinates)
+
+
 @pytest.mark.slow
 def test_scores_of_scib_metrics_are_added_where_they_are_missing(kept):
     pytest.importorskip("scib_metrics")
