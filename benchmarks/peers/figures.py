@@ -15,6 +15,7 @@ from run import Results
 
 OWN = ("clipdim", "clipdim, 3 epochs", "clipdim, shared + private", "Harmony + clipdim", "scVI + clipdim")
 SHOWN = ("clipdim", "clipdim, shared + private", "totalVI", "MOFA+", "WNN", "concatenated PCA")
+# the data sets of the figure of UMAPs, and above its peers
 DRAWN = ("pbmc10k", "bmcite")
 COORDINATES = {"cpu_seconds": "min", "15-NN accuracy": "mean"}
 # what takes no time at all is drawn at this many seconds

@@ -20,11 +20,17 @@ def main():
         clipdim.tl.fit(mdata, out_dim=8, progress=False, distributed=True, **settings)
         rank = torch.distributed.get_rank()
         mdata.write(folder / f"{recipe}_{rank}.h5mu")
+    cells.obs["batch"] = np.roll(np.arange(cells.n_obs) % 2, rank).astype(str)
+    refused(cells, folder / f"batches_{rank}.txt", batch_key="batch")
     cells["rna"].obsm["X_pca"] = np.roll(cells["rna"].obsm["X_pca"], rank, axis=0)
+    refused(cells, folder / f"order_{rank}.txt")
+
+
+def refused(mdata, path, **settings):
     try:
-        clipdim.tl.fit(cells, progress=False, distributed=True)
+        clipdim.tl.fit(mdata, progress=False, distributed=True, **settings)
     except ValueError as error:
-        (folder / f"{rank}.txt").write_text(str(error))
+        path.write_text(str(error))
 
 
 if __name__ == "__main__":

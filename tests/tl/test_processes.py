@@ -11,7 +11,7 @@ import clipdim
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """Where each of two processes wrote its MuData of each recipe, and its error."""
+    """Where each of two processes wrote its MuData of each recipe, and its errors."""
     folder = tmp_path_factory.mktemp("processes")
     cells = clipdim.datasets.simulate_citeseq(n_cells=400)
     clipdim.pp.citeseq(cells)
@@ -23,16 +23,20 @@ def folder(tmp_path_factory):
 
 
 @pytest.fixture(params=["default", "paper"])
-def fits(request, folder):
-    """What the two processes wrote."""
-    return [mudata.read(folder / f"{request.param}_{rank}.h5mu") for rank in range(2)]
+def recipe(request):
+    return request.param
 
 
 @pytest.fixture
-def alone(fits, folder):
+def fits(recipe, folder):
+    """What the two processes wrote."""
+    return [mudata.read(folder / f"{recipe}_{rank}.h5mu") for rank in range(2)]
+
+
+@pytest.fixture
+def alone(recipe, folder):
     """The fit of one process."""
     mdata = mudata.read(folder / "cells.h5mu")
-    recipe = "paper" if fits[0].uns["clipdim"]["params"]["recipe"]["similarity"] == "inner" else "default"
     clipdim.tl.fit(mdata, out_dim=8, recipe=recipe, batch_size=64, max_epochs=10, n_snapshots=3, progress=False)
     return mdata
 
@@ -59,9 +63,10 @@ def test_result_is_like_that_of_one_process(fits, alone):
     assert history["loss"].iloc[-1] < history["loss"].iloc[0]
 
 
-def test_different_data_are_refused_by_all(folder):
-    errors = [(folder / f"{rank}.txt").read_text() for rank in range(2)]
-    assert all("the processes hold different cells or features" in error for error in errors)
+@pytest.mark.parametrize("different", ["batches", "order"])
+def test_different_data_are_refused_by_all(folder, different):
+    errors = [(folder / f"{different}_{rank}.txt").read_text() for rank in range(2)]
+    assert all("the processes hold different cells, features or batches" in error for error in errors)
 
 
 def test_without_processes():

@@ -44,7 +44,7 @@ def require_same(arrays: list[np.ndarray], group: ProcessGroup) -> None:
     distributed.all_gather_object(found, fingerprint, group=group)
     if any(other != fingerprint for other in found):
         msg = (
-            "the processes hold different cells or features, or in another order: shapes and checksums are "
-            f"{found}; open the same MuData, with the same random_state, in each of them"
+            "the processes hold different cells, features or batches, or cells in another order: shapes and "
+            f"checksums are {found}; open the same MuData, with the same random_state, in each of them"
         )
         raise ValueError(msg)
