@@ -60,7 +60,7 @@ def draw_embeddings(results: Results, path: Path) -> None:
             print(f"{path.name} stays as it is: {row['peer']} of {row['data']} was not kept, run it --anew")
             return
     found = {data: _coordinates(results, data) for data in DRAWN}
-    figure = Figure(figsize=(3.6 * len(SHOWN), 3.7 * len(found)), layout="constrained")
+    figure = Figure(figsize=(3.6 * len(SHOWN) + 1.6, 3.7 * len(found)), layout="constrained")
     grid = figure.subplots(len(found), len(SHOWN), squeeze=False)
     for row, (data, of_data) in zip(grid, found.items(), strict=True):
         labels = DATA[data].load().obs[DATA[data].label].astype(object)
@@ -75,6 +75,9 @@ def draw_embeddings(results: Results, path: Path) -> None:
             known = of_data[name][labels[of_data[name].index].notna()]
             of_cells = labels[known.index].map(colors).tolist()
             axes.scatter(*known.to_numpy().T, c=of_cells, s=1.5, linewidths=0, rasterized=True)
+        dots = [row[-1].scatter([], [], color=color, s=16, label=label) for label, color in colors.items()]
+        style = {"frameon": False, "fontsize": 7, "labelspacing": 0.2}
+        row[-1].legend(handles=dots, loc="center left", bbox_to_anchor=(1, 0.5), **style)
     figure.savefig(path, dpi=110)
 
 
