@@ -10,11 +10,10 @@ numbers, in ``results/quick``, say nothing of how good or fast a peer is.
 """
 
 import argparse
-import os
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from itertools import product
+from itertools import islice, product
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
@@ -24,15 +23,14 @@ import machine
 import report
 import run
 import scib
-import two_runs
-from data import DATA
+from data import DATA, readable
 from peer import MODULES
 
 
 def main() -> None:
     """Run what is missing, write tables and figures."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", nargs="+", choices=list(DATA), help="all that can be read; with --quick pbmc10k")
+    parser.add_argument("--data", nargs="+", choices=list(DATA), help="all that can be read; with --quick the first")
     parser.add_argument("--peers", nargs="+", default=list(MODULES), choices=list(MODULES))
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--threads", type=int, nargs="+", default=[1])
@@ -43,13 +41,12 @@ def main() -> None:
     parser.add_argument("--report", action="store_true", help="tables and figures of what is there, nothing is run")
     parser.add_argument("--no-report", action="store_true", help="only run fits")
     arguments = parser.parse_args()
-    readable = [name for name in DATA if name != "two runs" or two_runs.VARIABLE in os.environ]
-    arguments.data = arguments.data or (["pbmc10k"] if arguments.quick else readable)
     results = run.Results(quick=arguments.quick)
     rows = []
     if not arguments.report:
         seeds = arguments.seeds[:1] if arguments.quick else arguments.seeds
-        chosen = product(seeds, arguments.threads, arguments.data, arguments.peers)
+        names = arguments.data or islice(filter(readable, DATA), 1 if arguments.quick else None)
+        chosen = product(seeds, arguments.threads, names, arguments.peers)
         rows = [{"data": data, "peer": peer, "seed": seed, "threads": threads} for seed, threads, data, peer in chosen]
         rows = [row for row in rows if arguments.anew or arguments.quick or not results.has(row)]
         # the one whose time another is stopped at goes first

@@ -39,6 +39,16 @@ DATA = {
 }
 
 
+def readable(name: str) -> bool:
+    """Whether these cells are there or can be downloaded; if not, it is said why."""
+    try:
+        DATA[name].load()
+    except OSError as error:
+        print(f"{name} is left out: {error}\n")
+        return False
+    return True
+
+
 def split(data: Data, seed: int, *, quick: bool) -> tuple[MuData, MuData]:
     """Cells to learn from and new ones, raw; the same cells for every peer."""
     with warnings.catch_warnings():

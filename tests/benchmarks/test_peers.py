@@ -3,6 +3,7 @@
 import contextlib
 import importlib.util
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -217,10 +218,33 @@ def test_a_fit_that_takes_too_long_is_given_up(peers, capsys):
     assert results.has(row)
 
 
-def test_the_command_fails_if_a_fit_does_and_runs_it_again(peers, monkeypatch):
+@pytest.fixture
+def command(peers):
     spec = importlib.util.spec_from_file_location("peers_command", FOLDER / "peers" / "__main__.py")
-    command = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(command)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_cells_that_cannot_be_read_are_left_out(command, peers, monkeypatch, capsys):
+    def offline():
+        msg = "no network"
+        raise clipdim.datasets.DownloadError(msg)
+
+    found, small = [], peers["data"].DATA["small"]
+    for module in (peers["data"], command):
+        monkeypatch.setattr(module, "DATA", {"away": replace(small, load=offline), "near": small, "here": small})
+    monkeypatch.setattr(command.run, "fit", lambda row, results, timeout: found.append(row["data"]))
+    monkeypatch.setattr(command.run.Results, "has", lambda *_: bool(found))
+    for asked, run in ((["--quick"], ["near"]), ([], ["near", "here"])):
+        found.clear()
+        monkeypatch.setattr(sys, "argv", ["peers", "--no-report", "--seeds", "0", "--peers", "CCA", *asked])
+        command.main()
+        assert found == run
+        assert "away is left out: no network" in capsys.readouterr().out
+
+
+def test_the_command_fails_if_a_fit_does_and_runs_it_again(command, monkeypatch):
     asked = {"--quick": None, "--no-report": None, "--data": "simulated", "--peers": "CCA"}
     monkeypatch.setattr(sys, "argv", ["peers", *(text for pair in asked.items() for text in pair if text)])
     for error, exits in (("ValueError: no", True), ("not installed: cca", False), (np.nan, False), (None, True)):
