@@ -62,6 +62,8 @@ intersphinx_mapping = {
 if not ONLINE:
     intersphinx_mapping = {}
 
+html_static_path = ["_css"]
+html_css_files = ["tables.css"]
 html_theme = "sphinx_book_theme"
 html_title = project
 html_theme_options = {

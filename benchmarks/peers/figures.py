@@ -25,10 +25,14 @@ INSTANT = 2e-3
 def draw_scatter(table: pd.DataFrame, path: Path) -> None:
     """Accuracy of new cells against the seconds of the fit, one panel for each data set."""
     names = [name for name in DATA if name in set(table["data"])]
-    figure = Figure(figsize=(4.6 * len(names), 4.8), layout="constrained")
+    n_rows = -(-len(names) // 2)
+    figure = Figure(figsize=(9.6, 4.2 * n_rows + 1.2), layout="constrained")
     colors = dict(zip(peer.MODULES, sns.color_palette("tab20", len(peer.MODULES)), strict=True))
     handles = {}
-    for axes, data in zip(np.atleast_1d(figure.subplots(1, len(names))), names, strict=True):
+    grid = figure.subplots(n_rows, 2, squeeze=False).ravel()
+    for axes in grid[len(names) :]:
+        axes.remove()
+    for axes, data in zip(grid, names, strict=False):
         points = table[table["data"] == data].groupby("peer").agg(COORDINATES).dropna()
         for name in [name for name in peer.MODULES if name in points.index]:
             seconds, accuracy = points.loc[name, list(COORDINATES)]
@@ -45,8 +49,9 @@ def draw_scatter(table: pd.DataFrame, path: Path) -> None:
         axes.set(xscale="log", xlabel="seconds of the fit, one core", title=data)
         axes.grid(color="0.9")
         sns.despine(ax=axes)
-    figure.axes[0].set_ylabel("15-NN accuracy of new cells")
-    figure.legend(handles.values(), handles, loc="outside lower center", ncols=6, frameon=False)
+    figure.supylabel("15-NN accuracy of new cells", fontsize="medium")
+    ordered = {name: handles[name] for name in peer.MODULES if name in handles}
+    figure.legend(ordered.values(), ordered, loc="outside lower center", ncols=4, frameon=False)
     figure.savefig(path, dpi=130)
 
 
@@ -60,13 +65,13 @@ def draw_embeddings(results: Results, path: Path) -> None:
             print(f"{path.name} stays as it is: {row['peer']} of {row['data']} was not kept, run it --anew")
             return
     found = {data: _coordinates(results, data) for data in DRAWN}
-    figure = Figure(figsize=(3.6 * len(SHOWN) + 1.6, 3.7 * len(found)), layout="constrained")
-    grid = figure.subplots(len(found), len(SHOWN), squeeze=False)
-    for row, (data, of_data) in zip(grid, found.items(), strict=True):
+    n_rows = -(-len(SHOWN) // 3)
+    figure = Figure(figsize=(13, 3.8 * n_rows * len(found)), layout="constrained")
+    for part, (data, of_data) in zip(figure.subfigures(len(found), squeeze=False).flat, found.items(), strict=True):
         labels = DATA[data].load().obs[DATA[data].label].astype(object)
         types = sorted(labels.dropna().unique())
         colors = dict(zip(types, sns.color_palette("husl", len(types)), strict=True))
-        for axes, name in zip(row, SHOWN, strict=True):
+        for axes, name in zip(part.subplots(n_rows, 3, squeeze=False).flat, SHOWN, strict=False):
             axes.set(xticks=[], yticks=[], title=f"{name}, {data}")
             sns.despine(ax=axes, left=True, bottom=True)
             if name not in of_data:
@@ -75,9 +80,8 @@ def draw_embeddings(results: Results, path: Path) -> None:
             known = of_data[name][labels[of_data[name].index].notna()]
             of_cells = labels[known.index].map(colors).tolist()
             axes.scatter(*known.to_numpy().T, c=of_cells, s=1.5, linewidths=0, rasterized=True)
-        dots = [row[-1].scatter([], [], color=color, s=16, label=label) for label, color in colors.items()]
-        style = {"frameon": False, "fontsize": 7, "labelspacing": 0.2}
-        row[-1].legend(handles=dots, loc="center left", bbox_to_anchor=(1, 0.5), **style)
+        dots = [axes.scatter([], [], color=color, s=30, label=label) for label, color in colors.items()]
+        part.legend(handles=dots, loc="outside right center", frameon=False)
     figure.savefig(path, dpi=110)
 
 

@@ -33,8 +33,9 @@ def write(results: Results) -> None:
     table = results.table()
     for data in [name for name in DATA if name in set(table["data"])]:
         name = f"peers_{data.replace(' ', '_')}"
-        found = _scores(table[table["data"] == data])
-        print(tables.write(name, found, note=_note(data, results), folder=results.folder).read_text())
+        of_data = table[table["data"] == data]
+        note = f"{_failures(of_data)}{_note(data, of_data, results.scib_cells)}"
+        print(tables.write(name, _scores(of_data), note=note, folder=results.folder).read_text())
     print(tables.write("peers_settings", _settings(), note=_versions(), folder=results.folder).read_text())
     if not results.quick:
         from figures import draw_embeddings, draw_scatter
@@ -53,12 +54,12 @@ def _versions() -> str:
     return ", ".join(found)
 
 
-def _note(data: str, results: Results) -> str:
+def _note(data: str, table: pd.DataFrame, scib_cells: int) -> str:
     return (
-        f"Labels from {DATA[data].labels_from}. Means over the seeds, seconds of the fastest. In bold the best, and "
-        "what is no farther from it than seeds are from each other (standard deviation). Scores are of new cells, ARI "
-        "and NMI of all at the resolution that is best for each, those of scib-metrics of "
-        f"{results.scib_cells:,} cells, known and new, with the first seed. {_versions()}"
+        f"Labels from {DATA[data].labels_from}. Seeds: {table['seed'].nunique()}; means, but seconds of the fastest. "
+        "In bold the best, and what is no farther from it than seeds are from each other (standard deviation). "
+        "Scores are of new cells, ARI and NMI of all at the resolution that is best for each, those of scib-metrics of "
+        f"{scib_cells:,} cells, known and new, with the first seed."
     )
 
 
@@ -71,21 +72,29 @@ def _scores(table: pd.DataFrame) -> pd.DataFrame:
     # what else runs on a machine only ever adds to a time
     fastest, means = table.groupby("peer")["cpu_seconds"].min(), table.groupby("peer")[[*present, "peak_gib"]].mean()
     best = {name: _best(means[name], table.groupby("peer")[name].var(), least=name in LEAST) for name in present}
-    rows = []
+    rows, n_seeds = [], table["seed"].nunique()
     for name in [name for name in peer.MODULES if name in set(table["peer"])]:
-        of_peer = table[table["peer"] == name]
-        if of_peer["error"].notna().all():
-            rows.append({"": f"{name}: *{of_peer['error'].iloc[0]}*"})
+        done = table.loc[table["peer"] == name, "error"].isna().sum()
+        if not done:
             continue
         shown = {score: _share(means.loc[name, score]) for score in present}
-        row = {"": name} | {score: f"**{text}**" if best[score][name] else text for score, text in shown.items()}
+        named = name if done == n_seeds else f"{name} ({done} of {n_seeds} seeds)"
+        row = {"": named} | {score: f"**{text}**" if best[score][name] else text for score, text in shown.items()}
         row["seconds, 1 core"] = _seconds(fastest[name])
         if len(on_two):
             row["2 cores"] = _seconds(on_two.get(name, np.nan))
         row["peak, GiB"] = f"{means.loc[name, 'peak_gib']:.1f}"
-        row["seeds"] = str(of_peer["error"].isna().sum())
         rows.append(row)
     return pd.DataFrame(rows).fillna("")
+
+
+def _failures(table: pd.DataFrame) -> str:
+    """Which peers the table lacks, and why."""
+    table = table[table["threads"] == 1]
+    errors = table[table.groupby("peer")["error"].transform(lambda found: found.notna().all())]
+    errors = errors.drop_duplicates("peer").set_index("peer")["error"].reindex(peer.MODULES).dropna()
+    of_error = [f"{' and '.join(names)} ({error})" for error, names in errors.index.groupby(errors).items()]
+    return f"Not in the table: {', '.join(of_error)}. " if of_error else ""
 
 
 def _best(means: pd.Series, variances: pd.Series, *, least: bool) -> pd.Series:

@@ -273,17 +273,21 @@ def test_the_table_has_means_over_seeds_and_the_best_in_bold(peers):
         {"peer": "clipdim", "seconds": 1.5, "threads": 2},
         {"peer": "CCA", "15-NN accuracy": 0.7, "FOSCTTM": 0.05},
         {"peer": "totalVI", "error": "not installed: scvi"},
+        {"peer": "scVI + clipdim", "error": "not installed: scvi"},
+        {"peer": "WNN", "error": "ValueError: no"},
     )
     shown = report._scores(table).set_index("")
+    assert shown.index.tolist() == ["clipdim", "CCA (1 of 2 seeds)"]
+    missing = "WNN (ValueError: no), scVI + clipdim and totalVI (not installed: scvi)"
+    assert report._failures(table) == f"Not in the table: {missing}. "
+    assert report._failures(table[table["error"].isna()]) == ""
     assert shown.loc["clipdim", ["15-NN accuracy", "FOSCTTM"]].tolist() == ["**.850**", ".150"]
-    assert shown.loc["clipdim", ["seconds, 1 core", "2 cores", "seeds"]].tolist() == ["2", "1.5", "2"]
-    assert shown.loc["CCA", ["15-NN accuracy", "FOSCTTM", "2 cores", "seeds"]].tolist() == [
+    assert shown.loc["clipdim", ["seconds, 1 core", "2 cores"]].tolist() == ["2", "1.5"]
+    assert shown.loc["CCA (1 of 2 seeds)", ["15-NN accuracy", "FOSCTTM", "2 cores"]].tolist() == [
         ".700",
         "**.050**",
         "-",
-        "1",
     ]
-    assert "totalVI: *not installed: scvi*" in shown.index
 
 
 @pytest.fixture
