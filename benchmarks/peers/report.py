@@ -85,7 +85,7 @@ def _scores(table: pd.DataFrame) -> pd.DataFrame:
             row["2 cores"] = _seconds(on_two.get(name, np.nan))
         row["peak, GiB"] = f"{means.loc[name, 'peak_gib']:.1f}"
         rows.append(row)
-    return pd.DataFrame(rows).fillna("")
+    return pd.DataFrame(rows, columns=list(rows[0]) if rows else ["all failed"])
 
 
 def _failures(table: pd.DataFrame) -> str:

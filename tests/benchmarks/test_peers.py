@@ -281,6 +281,7 @@ def test_the_table_has_means_over_seeds_and_the_best_in_bold(peers):
     missing = "WNN (ValueError: no), scVI + clipdim and totalVI (not installed: scvi)"
     assert report._failures(table) == f"Not in the table: {missing}. "
     assert report._failures(table[table["error"].isna()]) == ""
+    assert report._scores(table[table["error"].notna()]).to_dict() == {"all failed": {}}
     assert shown.loc["clipdim", ["15-NN accuracy", "FOSCTTM"]].tolist() == ["**.850**", ".150"]
     assert shown.loc["clipdim", ["seconds, 1 core", "2 cores"]].tolist() == ["2", "1.5"]
     assert shown.loc["CCA (1 of 2 seeds)", ["15-NN accuracy", "FOSCTTM", "2 cores"]].tolist() == [
