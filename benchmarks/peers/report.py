@@ -85,14 +85,15 @@ def _scores(table: pd.DataFrame) -> pd.DataFrame:
             row["2 cores"] = _seconds(on_two.get(name, np.nan))
         row["peak, GiB"] = f"{means.loc[name, 'peak_gib']:.1f}"
         rows.append(row)
-    return pd.DataFrame(rows, columns=list(rows[0]) if rows else ["all failed"])
+    return pd.DataFrame(rows, columns=list(rows[0]) if rows else ["no fit on one core"])
 
 
 def _failures(table: pd.DataFrame) -> str:
     """Which peers the table lacks, and why."""
     table = table[table["threads"] == 1]
-    errors = table[table.groupby("peer")["error"].transform(lambda found: found.notna().all())]
-    errors = errors.drop_duplicates("peer").set_index("peer")["error"].reindex(peer.MODULES).dropna()
+    done = table.loc[table["error"].isna(), "peer"]
+    failed = table[~table["peer"].isin(done)].drop_duplicates("peer").set_index("peer")
+    errors = failed["error"].reindex(peer.MODULES).dropna()
     of_error = [f"{' and '.join(names)} ({error})" for error, names in errors.index.groupby(errors).items()]
     return f"Not in the table: {', '.join(of_error)}. " if of_error else ""
 

@@ -281,7 +281,9 @@ def test_the_table_has_means_over_seeds_and_the_best_in_bold(peers):
     missing = "WNN (ValueError: no), scVI + clipdim and totalVI (not installed: scvi)"
     assert report._failures(table) == f"Not in the table: {missing}. "
     assert report._failures(table[table["error"].isna()]) == ""
-    assert report._scores(table[table["error"].notna()]).to_dict() == {"all failed": {}}
+    for nothing in (table[table["error"].notna()], table[table["threads"] == 2]):
+        assert report._scores(nothing).to_dict() == {"no fit on one core": {}}
+    assert report._failures(nothing) == ""
     assert shown.loc["clipdim", ["15-NN accuracy", "FOSCTTM"]].tolist() == ["**.850**", ".150"]
     assert shown.loc["clipdim", ["seconds, 1 core", "2 cores"]].tolist() == ["2", "1.5"]
     assert shown.loc["CCA (1 of 2 seeds)", ["15-NN accuracy", "FOSCTTM", "2 cores"]].tolist() == [
@@ -348,3 +350,20 @@ def test_scores_of_scib_metrics_are_added_where_they_are_missing(kept):
     found = kept.table().set_index("peer")["bio conservation"]
     assert found["CCA"] > found["MOFA+"] + 0.2
     assert found["totalVI"] == 0.25
+
+
+def test_the_scatter_has_a_panel_for_each_data_set(peers, monkeypatch, tmp_path):
+    import figures
+
+    drawn = []
+    monkeypatch.setattr(figures.Figure, "savefig", lambda figure, *_, **__: drawn.append(figure))
+    points = {"pbmc10k": (2.0, 0.9), "small": (4.0, 0.8), "simulated": (0.0, 0.7)}
+    rows = [
+        {"data": data, "peer": peer, "cpu_seconds": seconds, "15-NN accuracy": accuracy}
+        for data, (seconds, accuracy) in points.items()
+        for peer in ("CCA", "clipdim")
+    ]
+    figures.draw_scatter(fits(*rows, {"data": "small", "peer": "WNN", "error": "ValueError: no"}), tmp_path / "no.png")
+    shown = {axes.get_title(): axes.collections[0].get_offsets().data.tolist() for axes in drawn[0].axes}
+    assert shown == {"pbmc10k": [[2.0, 0.9]], "small": [[4.0, 0.8]], "simulated": [[figures.INSTANT, 0.7]]}
+    assert [text.get_text() for text in drawn[0].legends[0].texts] == ["clipdim", "CCA"]
