@@ -24,6 +24,7 @@ from mudata import MuData
 
 import clipdim
 from clipdim.contrast import ContrastiveModel, Recipe
+from clipdim.evaluation.loadings import correlations as of_features
 
 # the panel has no CD20: MS4A1 is held against CD19, the other protein of B cells
 PAIRS = (
@@ -132,7 +133,7 @@ def markers() -> pd.DataFrame:
 
 
 def correlations(mdata: MuData, positions: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    return {name: np.nan_to_num(clipdim.evaluation.correlations(mdata[name].X, positions[name])) for name in positions}
+    return {name: np.nan_to_num(of_features(mdata[name].X, positions[name])) for name in positions}
 
 
 def simulated() -> pd.DataFrame:

@@ -24,7 +24,9 @@ from sklearn.decomposition import PCA
 from sklearn.linear_model import LinearRegression
 
 import clipdim
-from clipdim.evaluation import FourierRidge, PrivateMap, knn_labels
+from clipdim.evaluation import knn_labels
+from clipdim.evaluation.private import PrivateMap
+from clipdim.evaluation.ridge import FourierRidge
 
 LABELS = {"bmcite": "celltype_l2", "pbmc10k": "cell_type", "simulated": "cell_type"}
 FIGURE = Path(__file__).parents[1] / "docs" / "_static" / "private.png"

@@ -4,14 +4,14 @@ import pandas as pd
 from mudata import MuData
 
 from clipdim import _keys
+from clipdim.dimension.estimators import ESTIMATORS
 
 STORED = "intrinsic_dimension"
-_ESTIMATORS = {"mle": "MLE", "twonn": "TwoNN", "lpca": "local PCA"}
 
 
 def dimension_label(estimator: str) -> str:
     """Label of an axis."""
-    return f"intrinsic dimension ({_ESTIMATORS.get(estimator, estimator)})"
+    return f"intrinsic dimension ({ESTIMATORS[estimator].label if estimator in ESTIMATORS else estimator})"
 
 
 def cells_text(cells: str) -> str:

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from clipdim import _mudata
-from clipdim.evaluation import PrivateMap
+from clipdim.evaluation.private import PrivateMap
 
 
 def private_dimensions(

@@ -12,8 +12,7 @@ from anndata import AnnData
 from mudata import MuData
 
 from clipdim import _keys, _mudata
-from clipdim.evaluation import Imputer, Source
-from clipdim.evaluation.imputation import IMPUTATION_METHODS
+from clipdim.evaluation.imputation import IMPUTATION_METHODS, Imputer, Source
 from clipdim.neighbors import draw_rows
 from clipdim.tl._combinations import combinations
 

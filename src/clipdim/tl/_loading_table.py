@@ -9,7 +9,7 @@ import pandas as pd
 from mudata import MuData
 
 from clipdim._mudata import feature_matrix
-from clipdim.evaluation import correlations
+from clipdim.evaluation.loadings import correlations
 
 MAX_DIRECTIONS = 10
 MIN_CELLS = 10

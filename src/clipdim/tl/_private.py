@@ -10,7 +10,7 @@ from mudata import MuData
 
 from clipdim import _keys, _mudata
 from clipdim.contrast import Recipe
-from clipdim.evaluation import PrivateMap
+from clipdim.evaluation.private import PrivateMap
 from clipdim.tl._completion import private_dimensions
 from clipdim.tl._monitor import MIN_CELLS
 from clipdim.tl._stored import refuse_changed, stored_inputs, stored_model

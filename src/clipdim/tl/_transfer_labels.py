@@ -20,7 +20,8 @@ from clipdim._mudata import (
     read_fit,
     require_mudata,
 )
-from clipdim.evaluation import calibrate, reliability, votes, votes_among
+from clipdim.evaluation.calibration import calibrate, reliability
+from clipdim.evaluation.votes import votes, votes_among
 from clipdim.neighbors import draw_rows
 from clipdim.tl._classify import class_labels
 from clipdim.tl._combinations import choose_modalities, combinations, comparable, mean_embedding
