@@ -19,32 +19,32 @@ class Shift:
     With cosine similarity that is 1 less the cosine of the angle between where a cell was and where it is.
     """
 
-    def __init__(self, model: ContrastiveModel, data: _mudata.Inputs) -> None:
+    share: float = 1.0
+    """How far the model stays from its first weights: 1 is all that was trained, 0 nothing."""
+
+    def __init__(self, model: ContrastiveModel, data: _mudata.Inputs, most: float) -> None:
+        self._most = most
         self._model, self._inputs = model, {name: torch.from_numpy(x) for name, x in data.values.items()}
         self._weights = {name: x.clone() for name, x in model.state_dict().items()}
         self._embedded = {name: model.embed(name, x)[0] for name, x in self._inputs.items()}
 
-    def bound(self, max_shift: float) -> float:
-        """
-        Take the model back towards its first weights until the mean shift of no modality exceeds the bound.
-
-        Return how far it stays from them: 1 is all that was trained, 0 nothing.
-        """
+    def bound(self) -> None:
+        """Take the model back towards its first weights until the mean shift of no modality exceeds the bound."""
         trained = {name: x.clone() for name, x in self._model.state_dict().items()}
 
         def too_far(share: float) -> bool:
             between = {name: torch.lerp(x, trained[name], share) for name, x in self._weights.items()}
             self._model.load_state_dict(between)
-            return max(x.mean() for x in self._of_cells().values()) > max_shift
+            return max(x.mean() for x in self._of_cells().values()) > self._most
 
         if not too_far(1.0):
-            return 1.0
+            return
         low, high = 0.0, 1.0
         for _ in range(N_HALVINGS):
             middle = (low + high) / 2
             low, high = (low, middle) if too_far(middle) else (middle, high)
         too_far(low)  # leaves the model there
-        return low
+        self.share = low
 
     def table(self) -> pd.DataFrame:
         """Mean and 95 % quantile over the cells of each modality."""

@@ -1,15 +1,9 @@
-"""Checks of a fit: what is measured, how it is judged, and whether the modalities are aligned as in theory."""
-
-from dataclasses import dataclass
-from typing import Any
+"""Checks of a fit: whether the modalities are aligned as in theory."""
 
 import numpy as np
-import pandas as pd
 
-from clipdim import _keys
+from clipdim.tl._diagnosis.run import NOTE, WARNING, Finding, Run, judge
 
-# standard errors: 1 in 30,000 pairs of unrelated modalities passes
-CHANCE_ERRORS = 4.0
 # simulations end at .89 to .99 where partners are found, at .77 and less where noise is let through
 POSITIVE_SIMILARITY = 0.8
 # the median cell is closer to its partner than 95 % of the negatives are to each other
@@ -18,84 +12,6 @@ SEPARATION = 0.0
 MISPLACED = 0.02
 # converged runs end at .2, unfinished ones at .4
 NORM_SPREAD = 0.3
-OK, NOTE, WARNING = "ok", "note", "warning"
-
-
-@dataclass(frozen=True)
-class Pair:
-    """Similarities of two modalities' embeddings."""
-
-    name: str
-    positive: np.ndarray
-    """Of the same cell in both, (cells,)."""
-    negative: np.ndarray
-    """Of two cells, (pairs,)."""
-    closer: np.ndarray
-    """Share of the other cells that are closer than the cell's own partner, (cells,), mean of both directions."""
-
-
-@dataclass(frozen=True)
-class Run:
-    """All that the checks look at."""
-
-    params: dict[str, Any]
-    history: pd.DataFrame
-    dimensions: dict[str, _keys.Dimension]
-    modalities: list[str]
-    held_out: bool
-    """Whether the cells measured were held out; else they are training cells."""
-    pairs: list[Pair]
-    loss_gap: float
-    """Loss of held-out cells less that of as many training cells, both without noise; NaN where none were held out."""
-    norm_spread: float
-    batches: dict[str, int]
-    """Cells of each batch in a minibatch of its own; empty without a batch key."""
-    batch_skill: float
-    """How much better than chance neighbours name the batch, from 0 to 1."""
-    counts: dict[str, pd.DataFrame]
-    """Cells by category and batch, for each column of ``.obs`` that has categories; empty without a batch key."""
-
-    @property
-    def cells(self) -> str:
-        """What to call the cells measured."""
-        return "held-out cells" if self.held_out else "training cells (too few were held out)"
-
-    def inner(self) -> bool:
-        """Whether the similarity is the inner product."""
-        return bool(self.params["recipe"]["similarity"] == "inner")
-
-    def reduced_from(self) -> str | None:
-        """Key of the fit that this one is a reduction of."""
-        return self.params.get("reduced_from")
-
-    def matching(self) -> tuple[float, float]:
-        """FOSCTTM of the worst pair, and the value below which it is better than chance."""
-        worst = max(self.pairs, key=lambda pair: float(pair.closer.mean()))
-        # partners permuted, it is a mean of terms of variance 1/12 at most
-        return float(worst.closer.mean()), 0.5 - CHANCE_ERRORS / float(np.sqrt(12 * len(worst.closer)))
-
-    def nothing_shared(self) -> bool:
-        """Whether the matching is no better than chance."""
-        value, threshold = self.matching()
-        return value >= threshold
-
-
-@dataclass(frozen=True)
-class Finding:
-    """A check of a run, a row of the table."""
-
-    check: str
-    value: float
-    threshold: float
-    verdict: str
-    reading: str
-
-
-def judge(
-    check: str, value: float, threshold: float, passed: bool, *, good: str, bad: str, severity: str = NOTE
-) -> Finding:
-    """Choose verdict and reading."""
-    return Finding(check, value, threshold, OK if passed else severity, good if passed else bad)
 
 
 def matching(run: Run) -> Finding:

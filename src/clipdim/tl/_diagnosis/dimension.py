@@ -3,7 +3,7 @@
 import numpy as np
 
 from clipdim import _keys, dimension
-from clipdim.tl._checks import NOTE, OK, WARNING, Finding, Run, judge
+from clipdim.tl._diagnosis.run import NOTE, OK, WARNING, Finding, Run, judge
 
 # of 20 neighbours
 RESOLUTION = 5.0
@@ -26,9 +26,9 @@ LOSS_RISE = 0.1
 def resolution(run: Run) -> Finding:
     """Partners are found at the scale on which the dimension is read."""
     record = run.dimensions[_keys.JOINT]
-    value = 1 + max(float(np.median(pair.closer)) for pair in run.pairs) * (int(record["n_cells"]) - 1)
-    what = f"The median cell has its own partner at rank {value:.1f} of {record['n_cells']:,}"
-    scale = f"the dimension is read from {record['n_neighbors']} neighbours"
+    value = 1 + max(float(np.median(pair.closer)) for pair in run.pairs) * (record.n_cells - 1)
+    what = f"The median cell has its own partner at rank {value:.1f} of {record.n_cells:,}"
+    scale = f"the dimension is read from {record.n_neighbors} neighbours"
     return judge(
         *("resolution", value, RESOLUTION, value <= RESOLUTION),
         good=f"{what}; {scale}, a scale on which the embedding is sharp.",
@@ -39,7 +39,7 @@ def resolution(run: Run) -> Finding:
 
 def dimension_agreement(run: Run) -> Finding:
     """One shared dimension, seen from each modality."""
-    found = {name: float(run.dimensions[name]["estimate"]) for name in run.modalities}
+    found = {name: run.dimensions[name].estimate for name in run.modalities}
     value = float(np.max(list(found.values())) / np.min(list(found.values())))
     listed = " and ".join(f"{estimate:.1f} in {name}" for name, estimate in found.items())
     if np.isnan(value):
@@ -55,7 +55,7 @@ def dimension_agreement(run: Run) -> Finding:
 
 def dimension_settled(run: Run) -> Finding:
     """Whether the dimension has come to rest at the end of the run."""
-    recorded = run.history.reindex(columns=[f"intrinsic_dimension_{name}" for name in run.modalities]).dropna()
+    recorded = run.history.reindex(columns=[_keys.of_modality("intrinsic_dimension", name) for name in run.modalities]).dropna()
     quarter = len(recorded) // 4
     if quarter < 1:
         reading = f"{len(recorded)} epochs with a dimension are too few to see it settle; hold out cells, train longer."
@@ -73,14 +73,14 @@ def dimension_settled(run: Run) -> Finding:
 
 def room(run: Run) -> Finding:
     """Whether the dimension is far below what `out_dim` allows."""
-    record, out_dim = run.dimensions[_keys.JOINT], int(run.params["out_dim"])
-    estimate = float(np.max([one["estimate"] for one in run.dimensions.values()]))
+    record, out_dim = run.dimensions[_keys.JOINT], run.params.out_dim
+    estimate = float(np.max([one.estimate for one in run.dimensions.values()]))
     if np.isnan(estimate):
         reading = "Too few distinct cells for an intrinsic dimension; hold out more."
         return Finding("room", np.nan, ROOM, WARNING, reading)
-    full = _reading_of_a_cloud(int(record["n_cells"]), out_dim, sphere=not run.inner())
+    full = _reading_of_a_cloud(record.n_cells, out_dim, sphere=not run.inner())
     value = estimate / full
-    reads = f"The dimension reads {record['estimate']:.1f} ({record['low']:.1f} to {record['high']:.1f})"
+    reads = f"The dimension reads {record.estimate:.1f} ({record.low:.1f} to {record.high:.1f})"
     if run.nothing_shared():
         reading = f"{reads}, but nothing shared was found (see matching): it is that of noise."
         return Finding("room", value, ROOM, WARNING, reading)
@@ -99,7 +99,7 @@ def room(run: Run) -> Finding:
 def sample_size(run: Run) -> Finding:
     """Enough cells for a dimension of this size."""
     record = run.dimensions[_keys.JOINT]
-    n_cells, estimate = int(record["n_cells"]), float(record["estimate"])
+    n_cells, estimate = record.n_cells, record.estimate
     if np.isnan(estimate):
         reading = f"{n_cells} cells are too few for an intrinsic dimension; hold out more."
         return Finding("sample_size", np.nan, SAMPLE_SIZE, WARNING, reading)
@@ -124,7 +124,7 @@ def _reading_of_a_cloud(n_cells: int, n_dims: int, *, sphere: bool = False) -> f
 
 def temperature(run: Run) -> Finding:
     """Whether the temperature has come to rest."""
-    values = np.array([float(run.params["recipe"]["initial_temperature"]), *run.history["temperature"]])
+    values = np.array([run.params.recipe.initial_temperature, *run.history["temperature"]])
     first, before, last = np.log([values.max(), values[-1 - max(1, len(run.history) // 4)], values[-1]])
     what = f"The temperature ends at {values[-1]:.3g}"
     if last >= first:
@@ -142,8 +142,8 @@ def temperature(run: Run) -> Finding:
 
 def training_length(run: Run) -> Finding:
     """Whether the run was cut short."""
-    done, planned = int(run.params["n_epochs"]), int(run.params["recipe"]["max_epochs"])
-    if run.params.get("method") == "pca":  # a reduction without training
+    done, planned = run.params.n_epochs, run.params.recipe.max_epochs or 0
+    if run.params.method == "pca":  # a reduction without training
         planned = done
     return judge(
         *("training_length", done, planned, done >= planned),

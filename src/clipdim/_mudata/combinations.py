@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from clipdim._mudata import Embeddings
+from clipdim._mudata.embeddings import Embeddings
 
 
 def choose_modalities(new: Embeddings, modalities: Sequence[str] | None) -> list[str]:
@@ -31,12 +31,4 @@ def comparable(known: Embeddings, having: list[str], codes: np.ndarray) -> tuple
     if len(np.unique(codes[rows])) < codes.max() + 1:
         rows = np.flatnonzero(codes >= 0)
         return known.joint[rows], rows
-    return mean_embedding(known, having, rows), rows
-
-
-def mean_embedding(embeddings: Embeddings, names: list[str], cells: np.ndarray) -> np.ndarray:
-    """Mean over some modalities of the embeddings of cells that have them, (cells x out_dim)."""
-    total = embeddings.by_modality[names[0]][cells]
-    for name in names[1:]:
-        total += embeddings.by_modality[name][cells]
-    return total / len(names)
+    return known.mean(having, rows), rows

@@ -1,15 +1,19 @@
-"""Which representations ``tl.intrinsic_dimension`` measures, and on which cells of which groups."""
+"""Any representation of a MuData or an AnnData, the cells and groups to measure it on, and where the result goes."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from anndata import AnnData
 from mudata import MuData
 
-from clipdim import _keys
-from clipdim._mudata import obs_column, pair, require_mudata
+from clipdim import _check, _keys
+from clipdim._mudata.columns import obs_column
+from clipdim._mudata.embeddings import choose_measured
+from clipdim._mudata.pairing import cell_rows, require_mudata
+from clipdim._mudata.records import plain_texts
 
 CELLS = ("auto", _keys.HELD_OUT, _keys.TRAIN, "all")
 # of the neighbours; fewer cells show their edges, and groups of equal size would all be so small
@@ -36,7 +40,7 @@ def sources_of(data: MuData | AnnData, use_rep: str) -> list[Source]:
     else:
         mdata = require_mudata(data)
         found = []
-        for column, name in zip(pair(mdata, list(mdata.mod)).T, mdata.mod, strict=True):
+        for column, name in zip(cell_rows(mdata, list(mdata.mod)).T, mdata.mod, strict=True):
             if use_rep in mdata[name].obsm:
                 rows = column[column >= 0]
                 values = np.asarray(mdata[name].obsm[use_rep])[rows]
@@ -55,15 +59,13 @@ def sources_of(data: MuData | AnnData, use_rep: str) -> list[Source]:
 
 def wanted_cells(data: MuData | AnnData, use_rep: str, cells: str, n_neighbors: int) -> tuple[str, np.ndarray]:
     """Name of the cells to measure, and which they are, (cells,) bool."""
-    if cells not in CELLS:
-        msg = f"cells={cells!r} is not known; choose one of {', '.join(CELLS)}"
-        raise ValueError(msg)
+    _check.choice("cells", cells, CELLS)
     column = _keys.split(use_rep.removeprefix("X_"))
     split = data.obs[column].astype(object).to_numpy() if column in data.obs else np.full(data.n_obs, None)
     if cells == "auto":
-        # as in tl.fit: too few held-out cells give way to the training cells
-        usable = [name for name in (_keys.HELD_OUT, _keys.TRAIN) if (split == name).sum() > n_neighbors + 1]
-        cells = usable[0] if usable else "all"
+        held_out, train = (np.flatnonzero(split == name) for name in (_keys.HELD_OUT, _keys.TRAIN))
+        measured, cells = choose_measured(held_out, train, n_neighbors + 2)
+        cells = cells if len(measured) > n_neighbors + 1 else "all"
     wanted = np.ones(data.n_obs, dtype=bool) if cells == "all" else split == cells
     if not wanted.any():
         msg = f"no {cells} cells: .obs[{column!r}] has none; pass cells='all'"
@@ -115,13 +117,36 @@ def cells_at_a_time(n_per_group: Any, groupby: str | None, sizes: Sequence[int],
 
 def check_writable(data: MuData | AnnData, key_added: str, owners: Sequence[MuData | AnnData]) -> None:
     """Refuse a view, and a name under which something of the user's lies."""
+    _check.slot("key_added", key_added)
     if data.is_view:
         msg = "the data is a view of another object and cannot be written to; call data = data.copy() first"
         raise ValueError(msg)
     if isinstance(data.uns.get(key_added), Mapping):
-        msg = f".uns[{key_added!r}] is taken, perhaps by a fit; pass another key_added, as 'intrinsic_dimension'"
+        msg = f".uns[{key_added!r}] is taken, perhaps by a fit; pass another key_added, as {_keys.DIMENSION!r}"
         raise ValueError(msg)
     # an earlier result of this function, which left its table too, may be replaced, but not the user's column
     if key_added not in data.uns and any(key_added in owner.obs for owner in owners):
-        msg = f".obs[{key_added!r}] exists and would be lost; pass another key_added, as 'intrinsic_dimension'"
+        msg = f".obs[{key_added!r}] exists and would be lost; pass another key_added, as {_keys.DIMENSION!r}"
         raise ValueError(msg)
+
+
+def write_dimensions(
+    data: MuData | AnnData, key_added: str, table: pd.DataFrame, around: Sequence[tuple[Source, np.ndarray]]
+) -> None:
+    """Write the table of dimensions, and the dimension around each cell of each representation that has one."""
+    data.uns[key_added] = table
+    for source, values in around:
+        source.owner.obs[key_added] = values
+
+
+def read_dimensions(mdata: MuData, key: str, call: str) -> pd.DataFrame:
+    """Return the table that ``tl.intrinsic_dimension`` wrote; the error names the call that writes it."""
+    if not isinstance(mdata, MuData):
+        msg = f"expected a MuData after clipdim.tl.intrinsic_dimension, got {type(mdata).__name__}"
+        raise TypeError(msg)
+    table = mdata.uns.get(key)
+    if not isinstance(table, pd.DataFrame) or "representation" not in table:
+        # double quotes only: the text of a KeyError is shown with a backslash before each single quote otherwise
+        msg = f'no table of dimensions in mdata.uns["{key}"]; run {call}'
+        raise KeyError(msg)
+    return plain_texts(table)

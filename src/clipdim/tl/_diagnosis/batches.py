@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from clipdim.tl._checks import Finding, Run, judge
+from clipdim.tl._diagnosis.run import Finding, Run, judge
 
 # fewer negatives than this make a loss that is soon solved
 NEGATIVES_OF_A_BATCH = 8.0

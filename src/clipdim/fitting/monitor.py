@@ -12,7 +12,6 @@ ENOUGH_CELLS = 1_000
 MAX_NEGATIVES = 5_000
 QUANTILES = {"q05": 0.05, "q50": 0.5, "q95": 0.95}
 N_ANCHORS = 200
-N_FINAL_ANCHORS = 10_000
 NEIGHBORS = 20
 MIN_CELLS = NEIGHBORS + 2
 
@@ -150,27 +149,3 @@ def _mle(points: torch.Tensor, anchors: np.ndarray) -> float:
         return dimension.mle(points.numpy(), n_neighbors=k, n_anchors=N_ANCHORS)
     except dimension.TooFewPointsError:
         return np.nan
-
-
-def default_anchors(n_points: int) -> int | None:
-    """Return around how many of the points to estimate; `None` is all: then time grows with their number only."""
-    return N_FINAL_ANCHORS if n_points > 2 * N_FINAL_ANCHORS else None
-
-
-def final_dimension(points: np.ndarray, cells: str) -> _keys.Dimension:
-    """Intrinsic dimension of an embedding, with its interval; NaN when there are too few distinct cells."""
-    try:
-        found = dimension.estimate(points, n_neighbors=NEIGHBORS, n_anchors=default_anchors(len(points)))
-        estimate, low, high = found.estimate, found.low, found.high
-    except dimension.TooFewPointsError:
-        estimate = low = high = np.nan
-    return {
-        "estimate": float(estimate),
-        "low": float(low),
-        "high": float(high),
-        "estimator": "mle",
-        "aggregation": "harmonic",
-        "n_neighbors": NEIGHBORS,
-        "n_cells": len(points),
-        "cells": cells,
-    }

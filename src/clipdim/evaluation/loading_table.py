@@ -1,18 +1,10 @@
-"""The table of loadings, and what fills it: correlations of features with positions."""
+"""The table of loadings: how each feature goes along with each direction."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from numbers import Integral
 
 import numpy as np
 import pandas as pd
-from mudata import MuData
-
-from clipdim._mudata import feature_matrix
-from clipdim.evaluation import correlations
-
-MAX_DIRECTIONS = 10
-MIN_CELLS = 10
 
 
 @dataclass(frozen=True)
@@ -26,22 +18,6 @@ class Block:
     variance: np.ndarray
     agreement: np.ndarray
     n_cells: int
-
-
-def of_features(mdata: MuData, name: str, positions: np.ndarray, layer: str | None) -> np.ndarray:
-    """Correlations of a modality's features with positions of its cells, NaN for cells that are left out."""
-    values = feature_matrix(mdata, name, layer)
-    try:
-        found = correlations(values, positions)
-    except ValueError as error:
-        msg = f"values of modality {name!r}: {error}; name a layer without them: layer={{{name!r}: ...}}"
-        raise ValueError(msg) from error
-    if np.isnan(found).all():
-        n_cells = (~np.isnan(positions).any(axis=1)).sum()
-        msg = f"every feature of modality {name!r} is constant over its {n_cells} cells (all zero?); "
-        msg += f"name a layer with other values: layer={{{name!r}: ...}}"
-        raise ValueError(msg)
-    return found
 
 
 def loading_table(blocks: Sequence[Block]) -> pd.DataFrame:
@@ -66,19 +42,6 @@ def loading_table(blocks: Sequence[Block]) -> pd.DataFrame:
         ],
         ignore_index=True,
     )
-
-
-def check_directions(n_directions: int | None, n_dims: int, of: str) -> int:
-    """Return the number of directions, by default 10 or as many as there are."""
-    if n_directions is None:
-        return min(MAX_DIRECTIONS, n_dims)
-    if not isinstance(n_directions, Integral) or isinstance(n_directions, bool):
-        msg = f"n_directions must be an integer or None, got {n_directions!r}"
-        raise TypeError(msg)
-    if not 1 <= n_directions <= n_dims:
-        msg = f"n_directions={n_directions} must be 1 to {n_dims}, the {of}"
-        raise ValueError(msg)
-    return int(n_directions)
 
 
 def column_signs(values: np.ndarray) -> np.ndarray:
