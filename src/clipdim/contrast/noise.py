@@ -56,7 +56,8 @@ def adapt_noise(
     Examples
     --------
     >>> import torch
-    >>> from clipdim.contrast import RECIPES, adapt_noise
+    >>> from clipdim.contrast import RECIPES
+    >>> from clipdim.contrast.noise import adapt_noise
     >>> x = torch.randn(2_000, 10, generator=torch.Generator().manual_seed(0))
     >>> adapt_noise(RECIPES["default"], {"a": x, "b": x[:, :3]}).input_noise
     0.0

@@ -9,8 +9,8 @@ from torch.distributed import ProcessGroup
 from tqdm.auto import tqdm
 
 from clipdim import _keys, _mudata
-from clipdim.contrast import ContrastiveModel, Recipe, adapt_noise, train
-from clipdim.contrast.noise import PILOT_CELLS
+from clipdim.contrast import ContrastiveModel, Recipe, train
+from clipdim.contrast.noise import PILOT_CELLS, adapt_noise
 from clipdim.tl._device import threads_for
 from clipdim.tl._monitor import MAX_CELLS, MIN_CELLS, Monitor, final_dimension
 from clipdim.tl._pairs import pair_table
