@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING
 
 from clipdim._lazy import attach
 
-if TYPE_CHECKING:
-    from clipdim import datasets, model, pl, pp, tl
-
 __all__ = ["datasets", "model", "pl", "pp", "tl"]
 __version__ = version("clipdim")
 
-__getattr__, __dir__ = attach(__name__, dict.fromkeys(__all__))
+if TYPE_CHECKING:
+    from clipdim import datasets, model, pl, pp, tl
+else:  # a type checker that saw this would take any name for one of the package
+    __getattr__, __dir__ = attach(__name__, dict.fromkeys(__all__))
