@@ -22,7 +22,8 @@ from clipdim._mudata import (
     require_mudata,
     write_tables,
 )
-from clipdim.contrast import info_nce
+from clipdim.contrast import Recipe
+from clipdim.contrast.objective import pair_loss
 from clipdim.evaluation import class_scores, knn_labels, ranks
 from clipdim.tl import _checks, _checks_batches, _checks_dimension
 from clipdim.tl._checks import Finding, Pair, Run
@@ -224,14 +225,14 @@ def _loss(embeddings: Embeddings, cells: np.ndarray, codes: np.ndarray, fit: _ke
     pairs = list(combinations(embeddings.modalities, 2))
     # fits of older versions have one temperature and no table of pairs
     temperatures = fit["pairs"]["temperature"] if "pairs" in fit else [fit["temperature"]] * len(pairs)
-    losses = []
+    loss, losses = pair_loss(Recipe.from_stored(fit["params"]["recipe"])), []
     for (first, second), temperature in zip(pairs, temperatures, strict=True):
         both = cells[embeddings.having(first, second)[cells]]
         if len(both) < 2:
             continue
         u, v = (torch.from_numpy(embeddings.by_modality[name][both]) for name in (first, second))
         groups = None if fit["params"].get("batch_key") is None else torch.from_numpy(codes[both])
-        losses.append(info_nce(u, v, float(temperature), groups=groups).item())
+        losses.append(loss(u, v, float(temperature), groups=groups).item())
     return float(np.mean(losses)) if losses else np.nan
 
 

@@ -179,7 +179,7 @@ def fit(
         batches = [] if data.batches is None else [data.batches]
         require_same([data.train, *data.values.values(), *batches], group)
     settings = settle_noise(settings, data, device=torch_device, group=group, random_state=random_state)
-    model = ContrastiveModel({name: x.shape[1] for name, x in data.values.items()}, int(out_dim), settings)
+    model = ContrastiveModel.create({name: x.shape[1] for name, x in data.values.items()}, int(out_dim), settings)
     model.initialize(torch.Generator().manual_seed(random_state))
     model.to(torch_device)
     history = train_with_history(

@@ -13,7 +13,7 @@ from mudata import MuData
 
 from clipdim import _keys, _mudata
 from clipdim.contrast import ContrastiveModel, Recipe
-from clipdim.contrast.distillation import Student, principal_axes
+from clipdim.contrast.distillation import Distillation, principal_axes
 from clipdim.tl._arguments import check_arguments, refuse_overwriting
 from clipdim.tl._device import resolve_device
 from clipdim.tl._monitor import MAX_CELLS, Monitor
@@ -147,8 +147,15 @@ def reduce(
         history = _measure(model, data)
     else:
         model.set_temperature([max(settings.initial_temperature, value) for value in large.temperatures().tolist()])
-        student = Student(model, large) if method == "distill" else model
-        history = train_with_history(student, data, group=None, random_state=seed, n_epochs=n_epochs, progress=progress)
+        history = train_with_history(
+            model,
+            data,
+            objective=Distillation(large) if method == "distill" else None,
+            group=None,
+            random_state=seed,
+            n_epochs=n_epochs,
+            progress=progress,
+        )
     result, embeddings, norms = results_of(model.eval(), data, history)
     params = {"out_dim": out_dim, "random_state": seed, "device": str(torch_device), "recipe": asdict(settings)}
     params |= {"n_epochs": 0 if method == "pca" else len(history), "reduced_from": key, "method": method}

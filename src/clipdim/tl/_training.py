@@ -11,6 +11,7 @@ from tqdm.auto import tqdm
 from clipdim import _keys, _mudata
 from clipdim.contrast import ContrastiveModel, Recipe, train
 from clipdim.contrast.noise import PILOT_CELLS, adapt_noise
+from clipdim.contrast.objective import Objective
 from clipdim.tl._device import threads_for
 from clipdim.tl._monitor import MAX_CELLS, MIN_CELLS, Monitor, final_dimension
 from clipdim.tl._pairs import pair_table
@@ -40,6 +41,7 @@ def train_with_history(
     random_state: int,
     n_epochs: int,
     progress: bool,
+    objective: Objective | None = None,
     snapshots: Snapshots | None = None,
 ) -> pd.DataFrame:
     """Train the model, with a progress bar, take the snapshots that are due, and return the history by epoch."""
@@ -81,6 +83,7 @@ def train_with_history(
         model,
         {name: part_of(x) for name, x in inputs.items()},
         generator=torch.Generator(device).manual_seed(seed),
+        objective=objective,
         rows=rows,
         groups=None if groups is None else part_of(groups),
         norm_inputs={name: part_of(x) for name, x in norm_inputs.items()} if len(data.norm_set) else None,
