@@ -9,7 +9,9 @@ from torch import distributed
 
 from clipdim.contrast import RECIPES, ContrastiveModel, train
 from clipdim.contrast.distributed import average_gradients, gather_rows
+from clipdim.contrast.objective import Contrastive
 
+OBJECTIVE = Contrastive()
 QUIET = replace(RECIPES["default"], input_noise=0.0, width=16, shuffle=False, batch_size=48, max_epochs=3)
 CASES = {
     "cosine": (QUIET, ("a", "b"), False),
@@ -29,7 +31,9 @@ def cells(modalities, n, seed):
 def case(name):
     """Model, cells, groups and norm set of a case; the same in every process."""
     recipe, modalities, grouped = CASES[name]
-    model = ContrastiveModel(dict.fromkeys(modalities, 7), 5, recipe).initialize(torch.Generator().manual_seed(0))
+    model = ContrastiveModel.create(dict.fromkeys(modalities, 7), 5, recipe).initialize(
+        torch.Generator().manual_seed(0)
+    )
     groups = torch.arange(192).remainder(3) if grouped else None
     return model, cells(modalities, 192, 1), groups, cells(modalities, 20, 2) if recipe.norm_fraction else None
 
@@ -38,14 +42,14 @@ def in_one_process(name):
     """Gradients of the first minibatch, and weights after training."""
     model, inputs, groups, norm_inputs = case(name)
     first = {modality: x[:48] for modality, x in inputs.items()}
-    model.loss(first, groups=None if groups is None else groups[:48], norm_inputs=norm_inputs).backward()
+    OBJECTIVE(model, first, groups=None if groups is None else groups[:48], norm_inputs=norm_inputs).backward()
     gradients = [p.grad.clone() for p in model.parameters()]
     epochs = list(train(model, inputs, generator=torch.Generator(), groups=groups, norm_inputs=norm_inputs))
     return gradients, [p.detach() for p in model.parameters()], [epoch.loss for epoch in epochs]
 
 
 def in_all_processes(name, group):
-    """The same with every second pair of rows: together the minibatches are those of one process."""
+    """The same with every second cell: together the minibatches are those of one process."""
     model, inputs, groups, norm_inputs = case(name)
     mine = slice(group.rank(), None, group.size())
     inputs = {modality: x[mine] for modality, x in inputs.items()}
@@ -53,7 +57,8 @@ def in_all_processes(name, group):
     norm_inputs = None if norm_inputs is None else {modality: x[mine] for modality, x in norm_inputs.items()}
     n = 48 // group.size()
     first = {modality: x[:n] for modality, x in inputs.items()}
-    model.loss(
+    OBJECTIVE(
+        model,
         first,
         groups=None if groups is None else groups[:n],
         norm_inputs=norm_inputs,

@@ -103,6 +103,22 @@ def test_arrays_give_the_same_encoder():
         np.testing.assert_array_equal(array, arrays[name])
 
 
+@pytest.mark.parametrize("change", [{"n_hidden": 10**9}, {"width": 10**9}, {"n_hidden": 1}, {"linear_path": False}])
+def test_arrays_of_another_recipe_are_refused_at_once(change):
+    arrays = Encoder(5, 3, RECIPE).initialize(generator()).to_arrays()
+    with pytest.raises(ValueError, match="are not those of its recipe"):
+        Encoder.from_arrays(arrays, replace(RECIPE, **change))
+
+
+@pytest.mark.parametrize("name", ["mean", "noise", "layers.1.bias", "layers.2.bias", "linear.weight"])
+def test_damaged_arrays_are_refused(name):
+    arrays = Encoder(5, 3, RECIPE).initialize(generator()).to_arrays()
+    missing = {other: array for other, array in arrays.items() if other != name}
+    for damaged in (missing, {**arrays, name: arrays[name][None]}):
+        with pytest.raises(ValueError, match=f"'{name}'.* are not those of its recipe"):
+            Encoder.from_arrays(damaged, RECIPE)
+
+
 def test_arrays_are_copies():
     encoder = Encoder(5, 3, RECIPE).initialize(generator())
     arrays = encoder.to_arrays()

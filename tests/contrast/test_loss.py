@@ -11,7 +11,7 @@ from clipdim.contrast.loss import info_nce_plain
 @pytest.fixture(autouse=True, params=["whole matrix", "tiles"])
 def algorithm(request, monkeypatch):
     """Run each test by both algorithms, and with tiles that do not divide the batches."""
-    monkeypatch.setattr(loss, "PLAIN_PAIRS", 10**6 if request.param == "whole matrix" else 0)
+    monkeypatch.setattr(loss, "PLAIN_CELLS", 10**6 if request.param == "whole matrix" else 0)
     monkeypatch.setattr(loss.tiles, "CPU_TILE", (4, 5))
     return request.param
 
@@ -110,7 +110,7 @@ def test_shapes_that_do_not_fit(shapes):
 
 @pytest.mark.parametrize("groups", [torch.zeros(3), torch.zeros(4, 1)])
 def test_groups_of_the_wrong_shape(groups):
-    with pytest.raises(ValueError, match="one entry a pair"):
+    with pytest.raises(ValueError, match="one entry a cell"):
         info_nce(torch.ones(4, 3), torch.ones(4, 3), 0.1, groups=groups)
 
 

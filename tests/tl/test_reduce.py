@@ -11,7 +11,7 @@ from scipy.stats import entropy
 
 from clipdim import dimension, pl
 from clipdim.contrast import RECIPES, ContrastiveModel
-from clipdim.contrast.distillation import Student, principal_axes
+from clipdim.contrast.distillation import Distillation, principal_axes
 from clipdim.datasets import simulate_citeseq
 from clipdim.pp import citeseq
 from clipdim.tl import classify, embed, fit, intrinsic_dimension, match, reduce
@@ -94,7 +94,9 @@ def test_all_axes_are_a_rotation(fitted):
 
 def test_projected_model():
     model = (
-        ContrastiveModel({"a": 5, "b.c": 4}, 6, RECIPES["default"]).initialize(torch.Generator().manual_seed(0)).eval()
+        ContrastiveModel.create({"a": 5, "b.c": 4}, 6, RECIPES["default"])
+        .initialize(torch.Generator().manual_seed(0))
+        .eval()
     )
     model.set_temperature(0.07)
     axes = torch.linalg.qr(torch.randn(6, 3, generator=torch.Generator().manual_seed(1)))[0]
@@ -132,11 +134,11 @@ def test_loss_of_the_student_against_scipy(similarity, grouped):
     """Cross-entropy of each cell's distribution over the cells of its group, both directions."""
     generator = torch.Generator().manual_seed(0)
     recipe = replace(RECIPES["default"], similarity=similarity)
-    teacher = ContrastiveModel({"a": 5, "b": 4}, 6, recipe).initialize(generator)
+    teacher = ContrastiveModel.create({"a": 5, "b": 4}, 6, recipe).initialize(generator)
     teacher.set_temperature(0.3)
     x = {"a": torch.randn(12, 5, generator=generator), "b": torch.randn(12, 4, generator=generator)}
     teacher.fix_mean_norms({name: 2 * values for name, values in x.items()})
-    student = Student(teacher.project(torch.eye(6)[:, :3]), teacher).eval()
+    student = teacher.project(torch.eye(6)[:, :3]).eval()
     student.set_temperature(0.7)
     groups = torch.arange(12) % 2 if grouped else None
 
@@ -155,16 +157,18 @@ def test_loss_of_the_student_against_scipy(similarity, grouped):
     wanted = distributions(teacher, [encoder.mean_norm.item() for encoder in teacher.encoders.values()])
     own = distributions(student, None)
     expected = np.mean([(entropy(q, axis=1) + entropy(q, p, axis=1)).mean() for q, p in zip(wanted, own, strict=True)])
-    assert student.loss(x, groups=groups).item() == pytest.approx(expected, rel=1e-4)
+    assert Distillation(teacher)(student, x, groups=groups).item() == pytest.approx(expected, rel=1e-4)
 
 
 def test_student_learns_by_its_own_parameters():
-    teacher = ContrastiveModel({"a": 5, "b": 4}, 6, RECIPES["default"]).initialize(torch.Generator().manual_seed(0))
-    student = Student(teacher.project(torch.eye(6)[:, :3]), teacher).train()
+    teacher = ContrastiveModel.create({"a": 5, "b": 4}, 6, RECIPES["default"]).initialize(
+        torch.Generator().manual_seed(0)
+    )
+    student, objective = teacher.project(torch.eye(6)[:, :3]).train(), Distillation(teacher)
     x = {name: torch.randn(12, n, generator=torch.Generator().manual_seed(n)) for name, n in (("a", 5), ("b", 4))}
-    losses = [student.loss(x, generator=torch.Generator().manual_seed(seed)).item() for seed in (1, 1, 2)]
+    losses = [objective(student, x, generator=torch.Generator().manual_seed(seed)).item() for seed in (1, 1, 2)]
     assert losses[0] == losses[1] != losses[2]
-    student.loss(x, generator=torch.Generator().manual_seed(1)).backward()
+    objective(student, x, generator=torch.Generator().manual_seed(1)).backward()
     assert all(parameter.grad is not None for parameter in student.parameters())
     assert all(parameter.grad is None for parameter in teacher.parameters())
     assert not teacher.training

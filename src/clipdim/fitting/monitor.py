@@ -4,8 +4,9 @@ import numpy as np
 import torch
 
 from clipdim import _keys, dimension
-from clipdim.contrast import ContrastiveModel, info_nce
+from clipdim.contrast import ContrastiveModel
 from clipdim.contrast.minibatches import Minibatches
+from clipdim.contrast.objective import pair_losses
 
 MAX_CELLS = 5_000
 ENOUGH_CELLS = 1_000
@@ -85,13 +86,9 @@ class Monitor:
     def _loss(self, embeddings: dict[str, torch.Tensor]) -> float:
         losses = []
         for modalities, cells in self.minibatches:
-            own = {self.model.modalities[place]: self.rows[cells, place] for place in modalities}
-            groups = None if self.groups is None else self.groups[cells]
-            losses += [
-                info_nce(embeddings[a][own[a]], embeddings[b][own[b]], temperature, groups=groups)
-                for (a, b), temperature in zip(self.model.pairs, self.model.temperatures(), strict=True)
-                if a in own and b in own
-            ]
+            names = {place: self.model.modalities[place] for place in modalities}
+            own = {name: embeddings[name][self.rows[cells, place]] for place, name in names.items()}
+            losses += pair_losses(self.model, own, groups=None if self.groups is None else self.groups[cells])
         return torch.stack(losses).mean().item() if losses else np.nan
 
 
