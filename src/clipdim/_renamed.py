@@ -2,11 +2,15 @@
 
 import functools
 from collections.abc import Callable
+from typing import ParamSpec, TypeVar
 
 from clipdim._warn import warn
 
+P = ParamSpec("P")
+R = TypeVar("R")
 
-def renamed[**P, R](**new_names: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
+
+def renamed(**new_names: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
     """Let a function take arguments by their old names too, with a FutureWarning: ``@renamed(old="new")``."""
 
     def decorate(function: Callable[P, R]) -> Callable[P, R]:
@@ -15,7 +19,9 @@ def renamed[**P, R](**new_names: str) -> Callable[[Callable[P, R]], Callable[P, 
             for old, new in new_names.items():
                 if old not in kwargs:
                     continue
-                msg = f"{function.__name__}({old}=) is now {function.__name__}({new}=); the old name goes in version 0.3"
+                msg = (
+                    f"{function.__name__}({old}=) is now {function.__name__}({new}=); the old name goes in version 0.3"
+                )
                 warn(msg, FutureWarning)
                 if new in kwargs:
                     msg = f"{function.__name__} got {new}= and its old name {old}=; pass {new}= only"

@@ -6,24 +6,27 @@ from clipdim._mudata.combinations import choose_modalities, combinations, compar
 from clipdim._mudata.embeddings import (
     Embeddings,
     align_embeddings,
+    embeddings_of,
     mean_embedding,
     query_embeddings,
     read_embeddings,
     read_norms,
+    read_split,
     write_embedded,
     write_embeddings,
     write_split,
 )
-from clipdim._mudata.extracts import encoder_inputs, without_cells
+from clipdim._mudata.extracts import encoder_inputs
 from clipdim._mudata.features import feature_columns, feature_matrix, feature_values, resolve_layers
-from clipdim._mudata.fits import Dimension, Fit, read_fit, refuse_other_fit, write_fit
+from clipdim._mudata.fits import Dimension, Fit, holds_fit, read_fit, refuse_other_fit, write_fit
 from clipdim._mudata.inputs import Inputs, read_inputs
-from clipdim._mudata.labels import class_labels, class_names, columns_of_classes
+from clipdim._mudata.labels import class_colors, class_labels, class_names, columns_of_classes
+from clipdim._mudata.models import Arguments, Model, model_without_cells, read_model
 from clipdim._mudata.pairing import cell_rows, modality_names, require_mudata
 from clipdim._mudata.params import Params
 from clipdim._mudata.private import Private, read_private, write_private
 from clipdim._mudata.queries import match_features, matched_representation
-from clipdim._mudata.representations import representation, resolve_use_rep
+from clipdim._mudata.representations import basis_points, representation, resolve_use_rep
 from clipdim._mudata.setups import Setup, read_setup, write_setup
 from clipdim._mudata.snapshots import Snapshots
 from clipdim._mudata.sources import (
@@ -40,10 +43,12 @@ from clipdim._mudata.sweeps import Sweep, read_sweep, refuse_taken, write_sweep
 from clipdim._mudata.transfers import check_transfer, find_transfer, read_confidence, write_transfer
 
 __all__ = [
+    "Arguments",
     "Dimension",
     "Embeddings",
     "Fit",
     "Inputs",
+    "Model",
     "Params",
     "Private",
     "Setup",
@@ -51,6 +56,7 @@ __all__ = [
     "Source",
     "Sweep",
     "align_embeddings",
+    "basis_points",
     "batch_codes",
     "batch_columns",
     "batch_labels",
@@ -58,12 +64,14 @@ __all__ = [
     "cells_at_a_time",
     "check_transfer",
     "check_writable",
-    "class_labels",
     "choose_modalities",
+    "class_colors",
+    "class_labels",
     "class_names",
     "columns_of_classes",
     "combinations",
     "comparable",
+    "embeddings_of",
     "encoder_inputs",
     "feature_columns",
     "feature_matrix",
@@ -71,10 +79,12 @@ __all__ = [
     "find_transfer",
     "groups_of",
     "has_column",
+    "holds_fit",
     "match_features",
     "matched_representation",
     "mean_embedding",
     "modality_names",
+    "model_without_cells",
     "obs_column",
     "query_embeddings",
     "read_confidence",
@@ -82,9 +92,11 @@ __all__ = [
     "read_embeddings",
     "read_fit",
     "read_inputs",
+    "read_model",
     "read_norms",
     "read_private",
     "read_setup",
+    "read_split",
     "read_sweep",
     "refuse_other_fit",
     "refuse_taken",
@@ -94,7 +106,6 @@ __all__ = [
     "resolve_use_rep",
     "sources_of",
     "wanted_cells",
-    "without_cells",
     "write_dimensions",
     "write_embedded",
     "write_embeddings",

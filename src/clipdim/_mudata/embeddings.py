@@ -59,7 +59,7 @@ class Embeddings:
 
 
 def choose_measured(held_out: np.ndarray, train: np.ndarray, at_least: int) -> tuple[np.ndarray, str]:
-    """Return the cells that a measure uses, and their split: held-out ones, or where those are too few training ones."""
+    """Choose the cells of a measure and say their split: held-out ones, or training ones where those are too few."""
     return (held_out, _keys.HELD_OUT) if len(held_out) >= at_least else (train, _keys.TRAIN)
 
 
@@ -88,9 +88,9 @@ def read_split(mdata: MuData, key: str) -> np.ndarray:
     split = column.astype(object).where(column.notna(), "").to_numpy(dtype=object)
     if unknown := set(split) - {*SPLITS, ""}:
         msg = (
-            f"mdata.obs[{_keys.split(key)!r}] holds {sorted(map(str, unknown))[:3]}, expected {list(SPLITS)}: it is not "
-            f"what the fit wrote, so nobody can tell which cells were trained on; run clipdim.tl.fit(mdata, "
-            f"key_added={key!r}) again"
+            f"mdata.obs[{_keys.split(key)!r}] holds {sorted(map(str, unknown))[:3]}, expected {list(SPLITS)}: the fit "
+            "did not write that, so nothing tells which cells were trained on; run "
+            f"clipdim.tl.fit(mdata, key_added={key!r}) again"
         )
         raise ValueError(msg)
     return split
@@ -149,6 +149,11 @@ def align_embeddings(
         aligned[name][own >= 0] = values[own[own >= 0]]
     joint = mean_embedding(by_modality, rows) if joint is None else joint
     return Embeddings(list(by_modality), joint, aligned, rows >= 0, split)
+
+
+def embeddings_of(mdata: MuData, modalities: Sequence[str], key: str) -> dict[str, np.ndarray]:
+    """Embedding of each modality's cells, (cells of the modality x out_dim), in the modality's order."""
+    return {name: np.asarray(mdata[name].obsm[_keys.embedding(key)]) for name in modalities}
 
 
 def read_norms(mdata: MuData, modalities: Sequence[str], key: str) -> dict[str, np.ndarray]:

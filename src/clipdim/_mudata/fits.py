@@ -1,8 +1,8 @@
-"""The record of a fit, ``mdata.uns[key]``: its entries, what files and older versions make of them, whether it is whole."""
+"""The record of a fit, ``mdata.uns[key]``: its entries, what files and older versions make of them, if it is whole."""
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from importlib.metadata import version
 from typing import Any
 
@@ -16,7 +16,6 @@ from clipdim._mudata.params import Params
 from clipdim._mudata.private import Private
 from clipdim._mudata.records import Record
 from clipdim._mudata.snapshots import Snapshots
-from clipdim.contrast.recipes import Recipe
 
 # what is added to a fit later, each a table with at least these columns
 TABLES: dict[str, tuple[str, ...]] = {
@@ -50,9 +49,16 @@ class Dimension:
     @classmethod
     def from_uns(cls, record: Record) -> "Dimension":
         """Inverse of ``asdict``; estimates are NaN where cells were too few."""
-        numbers = {name: record.number(name, finite=False) for name in ("estimate", "low", "high")}
-        texts = {name: record.text(name) for name in ("estimator", "aggregation", "cells")}
-        return cls(**numbers, **texts, n_neighbors=record.integer("n_neighbors"), n_cells=record.integer("n_cells"))
+        return cls(
+            estimate=record.number("estimate", finite=False),
+            low=record.number("low", finite=False),
+            high=record.number("high", finite=False),
+            estimator=record.text("estimator"),
+            aggregation=record.text("aggregation"),
+            n_neighbors=record.integer("n_neighbors"),
+            n_cells=record.integer("n_cells"),
+            cells=record.text("cells"),
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,6 +103,13 @@ class Fit:
         rows = (self.pairs["first"] == first) & (self.pairs["second"] == second)
         value = float(self.pairs["temperature"][rows].iloc[0]) if rows.any() else np.nan
         return self.temperature if np.isnan(value) else value
+
+    def with_results_of(self, later: "Fit") -> "Fit":
+        """Return the same fit with the tables that were added to it since."""
+        names = [entry.name for entry in fields(self) if getattr(later, entry.name) is not None]
+        found = replace(self, **{name: getattr(later, name) for name in names})
+        # loadings of other private dimensions would mislead
+        return replace(found, private_loadings=later.private_loadings) if later.private is not None else found
 
     def to_uns(self) -> dict[str, Any]:
         """Return nested dicts of arrays, tables, numbers and texts, as files can hold them."""
@@ -160,7 +173,7 @@ def _encoders(record: Record, params: Params) -> dict[str, dict[str, np.ndarray]
         own = record.within(name)
         n_features = len(own.array("mean", (None,)))
         shapes = params.recipe.encoder_shapes(n_features, params.out_dim)
-        found[name] = {entry: own.array(entry, shape) for entry, shape in shapes.items()}
+        found[name] = {entry: own.array(entry, shape) for entry, shape in shapes}
         if unknown := [entry for entry in own.values if entry not in found[name]]:
             own.refuse(unknown[0], f"only {', '.join(found[name])}, as params['recipe'] has them")
     return found
@@ -218,10 +231,15 @@ def write_fit(mdata: MuData, fit: Fit, *, key: str) -> None:
     mdata.uns[key] = fit.to_uns()
 
 
+def holds_fit(mdata: MuData, fit: Fit, key: str, *, otherwise: bool = False) -> bool:
+    """Whether this fit lies under the name; ``otherwise`` where nothing lies there."""
+    own = mdata.uns.get(key)
+    return otherwise if own is None else made_by(own) == fit.fingerprint
+
+
 def refuse_other_fit(mdata: MuData, fit: Fit, key: str) -> None:
     """Refuse a MuData that holds a fit of its own, which embeddings by another one would not belong to."""
-    own = mdata.uns.get(key)
-    if own is not None and made_by(own) != fit.fingerprint:
+    if not holds_fit(mdata, fit, key, otherwise=True):
         msg = (
             f"mdata.uns[{key!r}] holds another fit than the reference's, to which the new embedding would not belong; "
             f"del mdata.uns[{key!r}], or fit the reference under another key_added"

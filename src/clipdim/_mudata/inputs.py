@@ -74,7 +74,7 @@ class Inputs:
         """Draw which of the paired cells are held out; ``norm_fraction`` is a share of those that are not."""
         names = list(self.values)
         parts = _draw_split(self.rows, names, holdout=holdout, norm_fraction=norm_fraction, random_state=random_state)
-        return replace(self, holdout=holdout, **parts)
+        return replace(self, holdout=holdout, **parts)  # type: ignore[arg-type]
 
     def split(self) -> pd.Categorical:
         """Split of each cell, missing for those with less than two modalities."""

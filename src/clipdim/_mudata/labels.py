@@ -1,5 +1,7 @@
 """Labels of cells that are classes, as cell types."""
 
+from collections.abc import Iterator
+
 import numpy as np
 import pandas as pd
 from mudata import MuData
@@ -39,3 +41,19 @@ def columns_of_classes(mdata: MuData, cells: np.ndarray) -> dict[str, pd.Series]
         for name, column in columns.items()
         if isinstance(column.dtype, pd.CategoricalDtype) or pd.api.types.is_string_dtype(column.dtype)
     }
+
+
+def class_colors(mdata: MuData, label_key: str) -> Iterator[dict[str, str]]:
+    """Colour of each class as each ``.uns["{label_key}_colors"]`` has it, of the MuData and of the modalities."""
+    modality, _, column = label_key.partition(":")
+    holders = [(mdata, label_key), *((adata, label_key) for adata in mdata.mod.values())]
+    if modality in mdata.mod:
+        holders.append((mdata[modality], column))  # muon lists a modality's column as "modality:column"
+    for holder, name in holders:
+        colors = holder.uns.get(f"{name}_colors")
+        if colors is None:
+            continue
+        labels = holder.obs[name] if name in holder.obs else obs_column(mdata, name)
+        classes = labels.astype("category").cat.categories.astype(str)
+        if len(colors) >= len(classes):
+            yield dict(zip(classes, map(str, colors), strict=False))

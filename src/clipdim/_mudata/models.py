@@ -8,6 +8,8 @@ import numpy as np
 from mudata import MuData
 
 from clipdim import _keys
+from clipdim._mudata.extracts import without_cells
+from clipdim._mudata.fits import Fit
 from clipdim._mudata.params import read_recipe
 from clipdim._mudata.records import Record
 from clipdim.contrast.recipes import Recipe
@@ -57,8 +59,8 @@ class Model:
         return cls(arguments, cells, split)
 
 
-def read_model(mdata: MuData, where: str) -> Model:
-    """Return what was saved with a model in the file of that name."""
+def read_model(mdata: MuData, where: str = "the model") -> Model:
+    """Return what was saved with a model."""
     if _keys.MODEL not in mdata.uns:
         msg = (
             f"{where} has no .uns[{_keys.MODEL!r}], so it was not written by model.save; a MuData with a fit "
@@ -66,3 +68,9 @@ def read_model(mdata: MuData, where: str) -> Model:
         )
         raise ValueError(msg)
     return Model.from_uns(mdata.uns[_keys.MODEL])
+
+
+def model_without_cells(mdata: MuData, fit: Fit, model: Model) -> MuData:
+    """Return a MuData of no cells that holds a fit, its model, and all that new cells are preprocessed by."""
+    uns = {model.arguments.key_added: fit.to_uns(), _keys.MODEL: model.to_uns()}
+    return without_cells(mdata, list(fit.encoders), uns)

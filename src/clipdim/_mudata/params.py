@@ -54,8 +54,11 @@ class Params:
             device=record.text("device"),
             n_epochs=record.integer("n_epochs"),
             recipe=read_recipe(record),
-            **{name: record.text(name) for name in ("reduced_from", "method", "updated_from") if name in record},
-            **{name: record.number(name) for name in ("max_shift", "interpolation") if name in record},
+            reduced_from=record.text("reduced_from") if "reduced_from" in record else None,
+            method=record.text("method") if "method" in record else None,
+            updated_from=record.text("updated_from") if "updated_from" in record else None,
+            max_shift=record.number("max_shift") if "max_shift" in record else None,
+            interpolation=record.number("interpolation") if "interpolation" in record else None,
             n_reference_cells=record.integer("n_reference_cells") if "n_reference_cells" in record else None,
         )
 

@@ -44,9 +44,7 @@ class Private:
                 found[name] = PrivateMap.from_arrays(own.values)
             except (KeyError, TypeError, ValueError) as error:
                 own.refuse("axes", f"a private map ({type(error).__name__}: {error})")
-        return cls(
-            found, record.number("weight"), record.array("joint_mean", (out_dim,)), record.number("joint_scale")
-        )
+        return cls(found, record.number("weight"), record.array("joint_mean", (out_dim,)), record.number("joint_scale"))
 
     def of_cells(
         self, values: Mapping[str, np.ndarray], joint: np.ndarray, rows: np.ndarray

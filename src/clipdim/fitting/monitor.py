@@ -37,7 +37,7 @@ class Monitor:
         # of as many held-out cells as training cells, all would take a seventh of the run
         enough = max(ENOUGH_CELLS, 2 * model.recipe.batch_size)
         if rows is None:
-            rows = torch.arange(len(inputs[model.modalities[0]])).to(model.temperature_parameter.device)
+            rows = torch.arange(len(inputs[model.modalities[0]])).to(model.device)
             rows = rows[:, None].expand(-1, len(inputs))
         self.model, self.rows = model, rows[:enough]
         self.groups = None if groups is None else groups[:enough]
@@ -57,12 +57,15 @@ class Monitor:
 
     @torch.no_grad()
     def __call__(self) -> dict[str, float]:
+        """Return the measures of the model as it is now, NaN where no cells were held out."""
         names = self.model.modalities
         columns = [f"{sign}_similarity{of}" for sign in ("positive", "negative") for of in ("", "_sd")]
         columns += [f"{sign}_similarity_{quantile}" for sign in ("positive", "negative") for quantile in QUANTILES]
         measures = dict.fromkeys(["held_out_loss", *columns], np.nan)
         measures |= {
-            f"{measure}_{name}": np.nan for measure in ("intrinsic_dimension", "norm_spread") for name in names
+            _keys.of_modality(measure, name): np.nan
+            for measure in ("intrinsic_dimension", "norm_spread")
+            for name in names
         }
         if not self.rows_of:
             return measures
@@ -72,10 +75,10 @@ class Monitor:
                 continue
             outputs = self.model.encoders[name](x)
             norms = outputs.norm(dim=1)
-            measures[f"norm_spread_{name}"] = (norms.std(correction=0) / norms.mean()).item()
+            measures[_keys.of_modality("norm_spread", name)] = (norms.std(correction=0) / norms.mean()).item()
             embeddings[name] = self.model.normalize(outputs, norms.mean())
             points[name] = embeddings[name].cpu()
-            measures[f"intrinsic_dimension_{name}"] = _mle(points[name], self.anchors[name])
+            measures[_keys.of_modality("intrinsic_dimension", name)] = _mle(points[name], self.anchors[name])
         measures["held_out_loss"] = self._loss(embeddings)
         similarities = []
         for pair, rows in self.rows_of.items():

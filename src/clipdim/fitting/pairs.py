@@ -9,7 +9,7 @@ import torch
 from sklearn.linear_model import Ridge
 
 from clipdim import dimension
-from clipdim.tl._monitor import MIN_CELLS, NEIGHBORS, similarity_moments
+from clipdim.fitting.monitor import MIN_CELLS, NEIGHBORS, similarity_moments
 
 MAX_CELLS = 20_000
 N_ANCHORS = 2_000

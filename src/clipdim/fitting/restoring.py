@@ -56,9 +56,8 @@ def stored_model(fit: _mudata.Fit, recipe: Recipe, modalities: Sequence[str]) ->
 
 def refuse_changed(mdata: MuData, model: ContrastiveModel, data: _mudata.Inputs, key: str) -> None:
     """Refuse representations from which the encoders do not give the embedding that is stored."""
-    for name, values in data.values.items():
-        found = model.embed(name, torch.from_numpy(values))[0]
-        known = np.asarray(mdata[name].obsm[_keys.embedding(key)])
+    for name, known in _mudata.embeddings_of(mdata, list(data.values), key).items():
+        found = model.embed(name, torch.from_numpy(data.values[name]))[0]
         same = found.shape == known.shape and np.isclose(found, known, atol=1e-2).all(axis=1)
         other = ~np.broadcast_to(same, len(found))
         if other.any():

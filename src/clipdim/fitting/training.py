@@ -91,7 +91,7 @@ def monitor_of(model: ContrastiveModel, data: _mudata.Inputs, random_state: int)
 
 
 def _row(epoch: Epoch, model: ContrastiveModel) -> dict[str, float]:
-    """What an epoch of training tells by itself."""
+    """Return what an epoch of training tells by itself."""
     row = {"loss": epoch.loss, "temperature": epoch.temperature}
     if len(model.pairs) > 1:
         row |= {

@@ -8,7 +8,7 @@ import pandas as pd
 from anndata import AnnData
 from mudata import MuData
 
-from clipdim import _check, _keys, _mudata
+from clipdim import _check, _mudata
 from clipdim._warn import warn
 from clipdim.dimension import TooFewPointsError
 from clipdim.dimension.estimation import Estimate, estimate

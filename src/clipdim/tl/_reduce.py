@@ -116,7 +116,8 @@ def reduce(
     (300, 3)
     """
     mdata = _mudata.require_mudata(mdata, copy=copy)
-    seed, method = _check.seed(random_state), _check.choice("method", method, METHODS)
+    seed = _check.seed(random_state)
+    _check.choice("method", method, METHODS)
     fit = _mudata.read_fit(mdata, key)
     if check_key_added(key_added, fit.params.use_rep) == key:
         msg = f"key_added={key_added!r} would overwrite the fit that is reduced; pass another name"

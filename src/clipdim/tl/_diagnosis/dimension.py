@@ -55,7 +55,9 @@ def dimension_agreement(run: Run) -> Finding:
 
 def dimension_settled(run: Run) -> Finding:
     """Whether the dimension has come to rest at the end of the run."""
-    recorded = run.history.reindex(columns=[_keys.of_modality("intrinsic_dimension", name) for name in run.modalities]).dropna()
+    recorded = run.history.reindex(
+        columns=[_keys.of_modality("intrinsic_dimension", name) for name in run.modalities]
+    ).dropna()
     quarter = len(recorded) // 4
     if quarter < 1:
         reading = f"{len(recorded)} epochs with a dimension are too few to see it settle; hold out cells, train longer."

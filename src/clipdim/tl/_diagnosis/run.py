@@ -158,14 +158,12 @@ def _check_enough(measured: np.ndarray, codes: np.ndarray, fit: _mudata.Fit, key
         )
         raise ValueError(msg)
     if len(np.unique(codes[measured])) == len(measured):
-        msg = (
-            f"no batch of {fit.params.batch_key!r} has two of the cells measured; fit with a batch_key of larger batches"
-        )
+        msg = f"no batch of {fit.params.batch_key!r} has two of the cells measured; fit with a key of larger batches"
         raise ValueError(msg)
 
 
 def _norm_spread(mdata: MuData, modalities: list[str], cells: np.ndarray, key: str) -> float:
-    """Standard deviation of the norms over their mean, the largest of all modalities."""
+    """Return the standard deviation of the norms over their mean, the largest of all modalities."""
     norms = [own[cells] for own in _mudata.read_norms(mdata, modalities, key).values()]
     return float(np.nanmax([np.nanstd(own) / np.nanmean(own) if np.isfinite(own).any() else np.nan for own in norms]))
 

@@ -87,9 +87,7 @@ class Plan:
     def _measures(self, out_dim: int, seed: int) -> Iterator[tuple[str, str, str, str, float]]:
         """Measure, modality or direction, label key, split (each empty where it does not apply), value."""
         start = perf_counter()
-        data = self.data.with_split(
-            holdout=self.data.holdout, norm_fraction=self.recipe.norm_share, random_state=seed
-        )
+        data = self.data.with_split(holdout=self.data.holdout, norm_fraction=self.recipe.norm_share, random_state=seed)
         settings = Settings(device=torch.device(self.device), random_state=seed, keep_interrupted=False)
         result = run(data, new_model(data, out_dim, self.recipe, settings), settings)
         yield "seconds", "", "", "", perf_counter() - start
