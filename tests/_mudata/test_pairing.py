@@ -1,10 +1,9 @@
 import mudata
 import numpy as np
-import pandas as pd
 import pytest
 from anndata import AnnData
 
-from clipdim._mudata import modality_names, obs_column, pair, require_mudata
+from clipdim._mudata import modality_names, pair, require_mudata
 
 
 def names_by_rows(mdata, modality, rows):
@@ -81,34 +80,3 @@ def test_modality_names(mdata):
         modality_names(mdata, ["rna", "rna"])
     with pytest.raises(ValueError, match="at least 2 modalities are needed"):
         modality_names(mdata, ["rna"], at_least=2)
-
-
-def test_column_of_the_mudata_comes_first(mdata):
-    mdata["rna"].obs["donor"] = "other"
-    mdata.obs["donor"] = list("vwxyz")
-    assert obs_column(mdata, "donor").tolist() == list("vwxyz")
-
-
-def test_column_of_the_modalities_is_aligned_and_filled(mdata):
-    mdata["rna"].obs["donor"] = [None, "C", "B", "A"]  # of d, c, b, a
-    mdata["prot"].obs["donor"] = ["not b", "E", "not c", "not a"]  # of b, e, c, a
-    column = obs_column(mdata, "donor")
-    assert column.index.equals(mdata.obs_names)
-    assert column.loc[list("abce")].tolist() == ["A", "B", "C", "E"]
-    assert pd.isna(column["d"])
-
-
-@pytest.mark.parametrize("values", [pd.Categorical(list("ppqq")), [1, 1, 2, 2], [0.5, 1.0, 1.0, np.nan]])
-def test_column_keeps_its_kind(mdata, values):
-    mdata["rna"].obs["site"] = values
-    column = obs_column(mdata, "site")
-    assert isinstance(column.dtype, pd.CategoricalDtype) == isinstance(values, pd.Categorical)
-    expected = pd.Series(values, index=mdata["rna"].obs_names).astype(object).reindex(mdata.obs_names)
-    pd.testing.assert_series_equal(column.astype(object), expected, check_names=False)
-
-
-def test_unknown_column(mdata):
-    mdata.obs["donor"] = 1
-    mdata["prot"].obs["lane"] = 2
-    with pytest.raises(KeyError, match=r"no column 'batch' in mdata.obs.*donor.*'prot': .*lane"):
-        obs_column(mdata, "batch")

@@ -24,6 +24,14 @@ from clipdim._mudata.labels import class_colors, class_labels, class_names, colu
 from clipdim._mudata.models import Arguments, Model, model_without_cells, read_model
 from clipdim._mudata.pairing import cell_rows, modality_names, require_mudata
 from clipdim._mudata.params import Params
+from clipdim._mudata.preprocessing import (
+    Prepared,
+    batches_of,
+    find_modality,
+    raw_counts,
+    stored_record,
+    write_prepared,
+)
 from clipdim._mudata.private import Private, read_private, write_private
 from clipdim._mudata.queries import match_features, matched_representation
 from clipdim._mudata.representations import basis_points, representation, resolve_use_rep
@@ -50,6 +58,7 @@ __all__ = [
     "Inputs",
     "Model",
     "Params",
+    "Prepared",
     "Private",
     "Setup",
     "Snapshots",
@@ -60,6 +69,7 @@ __all__ = [
     "batch_codes",
     "batch_columns",
     "batch_labels",
+    "batches_of",
     "cell_rows",
     "cells_at_a_time",
     "check_transfer",
@@ -76,6 +86,7 @@ __all__ = [
     "feature_columns",
     "feature_matrix",
     "feature_values",
+    "find_modality",
     "find_transfer",
     "groups_of",
     "has_column",
@@ -87,6 +98,7 @@ __all__ = [
     "model_without_cells",
     "obs_column",
     "query_embeddings",
+    "raw_counts",
     "read_confidence",
     "read_dimensions",
     "read_embeddings",
@@ -105,11 +117,13 @@ __all__ = [
     "resolve_layers",
     "resolve_use_rep",
     "sources_of",
+    "stored_record",
     "wanted_cells",
     "write_dimensions",
     "write_embedded",
     "write_embeddings",
     "write_fit",
+    "write_prepared",
     "write_private",
     "write_setup",
     "write_split",

@@ -1,17 +1,17 @@
-"""One modality: which one it is, its raw counts and batches, and what preprocessing writes in it."""
+"""What preprocessing reads of a modality and of a reference, and what it writes in a modality."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from anndata import AnnData
+import pandas as pd
 from mudata import MuData
 from scipy.sparse import issparse
 
 from clipdim import _keys
-from clipdim._mudata import modality_names, obs_column
-from clipdim.pp._projection import Projection
+from clipdim._mudata.columns import obs_column
+from clipdim._mudata.pairing import modality_names
 
 CHUNK = 2**22
 LARGEST_LOG = 25.0  # log1p of any count of a cell is below this
@@ -23,13 +23,14 @@ class Prepared:
 
     X: Any
     X_pca: np.ndarray
-    projection: Projection
+    loadings: np.ndarray
+    """(features x components)"""
     record: dict[str, Any]
-    """What another sample needs from this one, besides the projection."""
+    """What another sample needs from this one."""
     variance: dict[str, np.ndarray] | None
     """As in scanpy's ``.uns["pca"]``; None when the components are those of a reference."""
-    var: dict[str, np.ndarray] = field(default_factory=dict)
-    uns: dict[str, Any] = field(default_factory=dict)
+    highly_variable: np.ndarray | None = None
+    """Which features are used, of an RNA, whose ``X`` is logarithms."""
 
 
 def find_modality(mdata: MuData, names: Sequence[str], *, given: str | None, call: str) -> str:
@@ -47,15 +48,15 @@ def find_modality(mdata: MuData, names: Sequence[str], *, given: str | None, cal
     return found[0]
 
 
-def raw_counts(adata: AnnData, modality: str, *, otherwise: str = "") -> Any:
+def raw_counts(mdata: MuData, modality: str, *, otherwise: str = "") -> tuple[Any, pd.Index]:
     """
-    Return the matrix of raw counts as it lies in the modality, (cells x features), not copied.
+    Return the matrix of raw counts as it lies in the modality, (cells x features), not copied, and the features' names.
 
     ``otherwise`` ends the errors about values that are no counts: what to do without counts.
     """
-    name = f"mdata[{modality!r}]"
+    adata, name = mdata[modality], f"mdata[{modality!r}]"
     in_layer = _keys.COUNTS in adata.layers
-    counts = adata.layers[_keys.COUNTS] if in_layer else adata.X
+    counts: Any = adata.layers[_keys.COUNTS] if in_layer else adata.X
     where = f"{name}.layers[{_keys.COUNTS!r}]" if in_layer else f"{name}.X"
     if not (isinstance(counts, np.ndarray) or (issparse(counts) and counts.format in ("csr", "csc"))):
         msg = f"{where} is {type(counts).__name__}, expected a numpy array or a scipy CSR or CSC matrix in memory"
@@ -67,7 +68,7 @@ def raw_counts(adata: AnnData, modality: str, *, otherwise: str = "") -> Any:
         twice = adata.var_names[adata.var_names.duplicated()].unique()[:3].tolist()
         msg = (
             f"feature names of modality {modality!r} are not unique (for instance {twice}), but new samples are "
-            f"matched by name; call {name}.var_names_make_unique() and mdata.update()"
+            f"matched by name; call {name}.var_names_make_unique(), then mdata = mudata.MuData(mdata.mod)"
         )
         raise ValueError(msg)
     if counts.dtype.kind not in "iuf":
@@ -79,7 +80,7 @@ def raw_counts(adata: AnnData, modality: str, *, otherwise: str = "") -> Any:
             f"values of modality {modality!r} ({where}) {problem}; put raw counts in {name}.layers['counts']{otherwise}"
         )
         raise ValueError(msg)
-    return counts
+    return counts, adata.var_names
 
 
 def _why_not_counts(values: np.ndarray) -> str:
@@ -98,23 +99,16 @@ def _why_not_counts(values: np.ndarray) -> str:
     return "" if high > 0 else "are all zero"
 
 
-def batch_labels(mdata: MuData, modality: str, batch_key: str) -> np.ndarray:
+def batches_of(mdata: MuData, modality: str, batch_key: str) -> np.ndarray:
     """Batch of each cell of the modality, as strings, (cells of the modality,)."""
-    column = obs_column(mdata, batch_key)
-    cells = mdata[modality].obs_names
-    if not (column.index.is_unique and cells.is_unique):
-        msg = (
-            f"cell names of modality {modality!r} are not unique, so batch_key={batch_key!r} cannot be matched to them"
-        )
-        raise ValueError(msg)
-    labels = column.astype(object).reindex(cells)
+    labels = obs_column(mdata, batch_key, modality=modality).astype(object)
     if labels.isna().any():
         msg = (
-            f"batch_key={batch_key!r} is missing for {int(labels.isna().sum())} of {len(cells)} cells of modality "
+            f"batch_key={batch_key!r} is missing for {int(labels.isna().sum())} of {len(labels)} cells of modality "
             f"{modality!r}; fill the column, or leave those cells out"
         )
         raise ValueError(msg)
-    return labels.astype(str).to_numpy(dtype=object)
+    return labels.map(str).to_numpy(dtype=object)
 
 
 def stored_record(reference: Any, modality: str, function: str) -> Mapping[str, Any]:
@@ -135,26 +129,26 @@ def stored_record(reference: Any, modality: str, function: str) -> Mapping[str, 
     return record
 
 
-def write(adata: AnnData, prepared: Prepared) -> None:
-    """Write the results; raw counts stay in their layer."""
+def write_prepared(mdata: MuData, prepared: Mapping[str, Prepared], *, copy: bool) -> MuData | None:
+    """Write the results of each modality, with ``copy`` in a new MuData; raw counts stay in their layer."""
+    result = mdata.copy() if copy else mdata
+    for modality, of_modality in prepared.items():
+        _write(result, modality, of_modality)
+    return result if copy else None
+
+
+def _write(mdata: MuData, modality: str, prepared: Prepared) -> None:
+    adata = mdata[modality]
     if _keys.COUNTS not in adata.layers:
         adata.layers[_keys.COUNTS] = adata.X
     adata.X = prepared.X
     adata.obsm[_keys.X_PCA] = prepared.X_pca
-    adata.varm[_keys.LOADINGS] = prepared.projection.loadings_of(adata.var_names)
-    for name, values in prepared.var.items():
-        adata.var[name] = values
-    adata.uns.update(prepared.uns)
-    adata.uns[_keys.PREPROCESSING] = {**prepared.record, **prepared.projection.to_uns()}
+    adata.varm[_keys.LOADINGS] = prepared.loadings
+    if prepared.highly_variable is not None:
+        adata.var["highly_variable"] = prepared.highly_variable
+        adata.uns["log1p"] = {"base": None}  # by which scanpy knows that X is logarithms
+    adata.uns[_keys.PREPROCESSING] = prepared.record
     if prepared.variance is None:
         adata.uns.pop("pca", None)  # the variances of other components would mislead
     else:
         adata.uns["pca"] = prepared.variance
-
-
-def positive_integer(value: Any, name: str) -> int:
-    """Return the value as an int if it is a positive whole number."""
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
-        msg = f"{name} must be an integer of at least 1, got {value!r}"
-        raise ValueError(msg)
-    return int(value)
