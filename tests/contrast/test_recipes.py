@@ -31,6 +31,14 @@ def test_epochs_follow_from_the_number_of_cells():
     assert all(isinstance(recipe.n_epochs(n), int) for n in (1, 10, 500_000))
 
 
+@pytest.mark.parametrize("batch_size", [256, 20_000])
+@pytest.mark.parametrize("n_batches", [1, 2, 7, 11, 59])
+def test_few_batches_make_at_least_60_steps(batch_size, n_batches):
+    recipe = replace(RECIPES["default"], batch_size=batch_size, max_epochs=None)
+    for n_cells in (n_batches * batch_size, (n_batches + 1) * batch_size - 1):
+        assert recipe.n_epochs(n_cells) * n_batches >= 60
+
+
 def test_epochs_that_were_set():
     assert {replace(RECIPES["default"], max_epochs=7).n_epochs(n) for n in (10, 10_000, 10_000_000)} == {7}
 
