@@ -5,11 +5,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from clipdim.tl._monitor import MAX_NEGATIVES, N_ANCHORS, Monitor, draw_pairs
 
 from clipdim import dimension
 from clipdim.contrast import RECIPES, ContrastiveModel
 from clipdim.tl import _monitor
-from clipdim.tl._monitor import MAX_NEGATIVES, N_ANCHORS, Monitor, draw_pairs
 
 
 def make_monitor(n_cells, names=("a", "b")):

@@ -4,10 +4,10 @@ import mudata
 import numpy as np
 import pytest
 import torch
+from clipdim.tl._snapshots import MAX_CELLS
 
 from clipdim.contrast import RECIPES, ContrastiveModel
 from clipdim.tl import fit, reduce
-from clipdim.tl._snapshots import MAX_CELLS
 
 QUICK = {"progress": False, "device": "cpu"}
 SIMILARITIES = pytest.mark.parametrize(

@@ -5,13 +5,13 @@ import pandas as pd
 import pytest
 import torch
 from anndata import AnnData
+from clipdim.tl._replay import replay
 
 from clipdim import pl, pp
 from clipdim._mudata import fingerprint, read_inputs
 from clipdim.contrast import RECIPES
 from clipdim.datasets import simulate_citeseq
 from clipdim.tl import classify, embed, fit, match, reduce, transfer_labels, update
-from clipdim.tl._replay import replay
 
 QUICK = {"progress": False, "device": "cpu"}
 KEY = "clipdim_updated"

@@ -172,9 +172,7 @@ def estimate(
         )
         raise TooFewPointsError(msg)
     points = values[rows]
-    neighbors = nearest_neighbors(
-        points, n_neighbors, n_anchors=n_anchors, backend=backend, random_state=random_state
-    )
+    neighbors = nearest_neighbors(points, n_neighbors, n_anchors=n_anchors, backend=backend, random_state=random_state)
     if estimator == "twonn":
         found, low, high = _two_neighbors(points, neighbors)
         return Estimate(found, low, high, None, estimator, aggregation, n_neighbors, len(rows), neighbors.exact)
