@@ -4,9 +4,9 @@ import mudata
 import numpy as np
 import pytest
 import torch
-from clipdim.tl._snapshots import MAX_CELLS
 
 from clipdim.contrast import RECIPES, ContrastiveModel
+from clipdim.fitting.snapshots import MAX_CELLS
 from clipdim.tl import fit, reduce
 
 QUICK = {"progress": False, "device": "cpu"}
@@ -141,7 +141,7 @@ def test_a_reduced_fit_has_none(make_mdata):
     ],
 )
 def test_refused_before_training(make_mdata, unchanged, monkeypatch, n_snapshots, error, message):
-    monkeypatch.setattr("clipdim.tl._fit.train_with_history", None)  # not called
+    monkeypatch.setattr("clipdim.fitting.run.train_with_history", None)  # not called
     mdata = make_mdata(60)
     with unchanged(mdata), pytest.raises(error, match=message):
         fit(mdata, 3, max_epochs=3, n_snapshots=n_snapshots, **QUICK)

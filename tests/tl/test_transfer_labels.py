@@ -6,7 +6,7 @@ from anndata import AnnData
 from scipy.spatial.distance import cdist
 
 import clipdim
-from clipdim._mudata import fingerprint
+from clipdim._mudata import read_fit
 from clipdim.tl import transfer_labels
 
 CLASSES = ["T", "B", "NK"]
@@ -50,7 +50,7 @@ def reference():
 
 def as_query(mdata, reference):
     mdata.obs = mdata.obs.rename(columns={"cell_type": "truth"})
-    mdata.uns["clipdim_embedded"] = {"version": "1.0", "fit": fingerprint(reference.uns["clipdim"])}
+    mdata.uns["clipdim_embedded"] = {"version": "1.0", "fit": read_fit(reference).fingerprint}
     return mdata
 
 
@@ -98,7 +98,7 @@ def test_slots(query, reference):
     assert confidence.between(0, 1).all()
     np.testing.assert_array_equal(labels == "unassigned", confidence < 0.5)
     record = query.uns["cell_type_transfer"]
-    assert record["fit"] == fingerprint(reference.uns["clipdim"])
+    assert record["fit"] == read_fit(reference).fingerprint
     assert record["params"]["label_key"] == "cell_type"
     table = record["calibration"]
     assert set(table["modalities"]) == {"rna + prot", "rna", "prot"}

@@ -5,12 +5,12 @@ import pandas as pd
 import pytest
 import torch
 from anndata import AnnData
-from clipdim.tl._replay import replay
 
 from clipdim import pl, pp
-from clipdim._mudata import fingerprint, read_inputs
+from clipdim._mudata import read_fit, read_inputs
 from clipdim.contrast import RECIPES
 from clipdim.datasets import simulate_citeseq
+from clipdim.fitting.replay import replay
 from clipdim.tl import classify, embed, fit, match, reduce, transfer_labels, update
 
 QUICK = {"progress": False, "device": "cpu"}
@@ -89,7 +89,7 @@ def test_what_is_written(new, reference, unchanged):
     with unchanged(reference):
         update(new, reference, max_epochs=2, random_state=3, **QUICK)
     result, params = new.uns[KEY], new.uns[KEY]["params"]
-    assert params["updated_from"] == fingerprint(reference.uns["clipdim"])
+    assert params["updated_from"] == read_fit(reference).fingerprint
     assert (params["max_shift"], params["random_state"], params["n_epochs"], params["holdout"]) == (0.05, 3, 2, 0.1)
     split = new.obs[f"{KEY}_split"]
     assert split.value_counts().to_dict() == {"train": 342, "held-out": 38}
