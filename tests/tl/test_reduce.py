@@ -1,4 +1,3 @@
-
 import matplotlib.pyplot as plt
 import mudata
 import numpy as np
