@@ -12,9 +12,10 @@ def integer(name: str, value: Any, *, least: int | None = None, most: int | None
     msg = f"{name} must be an integer{' of ' * bool(limits)}{limits}, got {value!r}{'; ' * bool(hint)}{hint}"
     if not isinstance(value, Integral) or isinstance(value, bool):
         raise TypeError(msg)
-    if (least is not None and value < least) or (most is not None and value > most):
+    found = int(value)
+    if (least is not None and found < least) or (most is not None and found > most):
         raise ValueError(msg)
-    return int(value)
+    return found
 
 
 def number(

@@ -7,13 +7,18 @@ from anndata import AnnData
 from clipdim.tl import embed, fit, match
 
 
-@pytest.fixture(params=["cosine", "inner"])
-def reference(request, make_mdata):
-    """A fitted MuData; prot has components with loadings in ``X_pca``, rna is used by its ``X``."""
+@pytest.fixture(scope="module", params=["cosine", "inner"])
+def fitted(request, make_mdata, plain):
     mdata = make_mdata()
     add_components(mdata)
-    fit(mdata, 6, similarity=request.param, max_epochs=3, progress=False, device="cpu")
+    fit(mdata, 6, recipe=plain, similarity=request.param, max_epochs=3, progress=False, device="cpu")
     return mdata
+
+
+@pytest.fixture
+def reference(fitted):
+    """A fitted MuData; prot has components with loadings in ``X_pca``, rna is used by its ``X``."""
+    return fitted.copy()
 
 
 def add_components(mdata, loadings=None):

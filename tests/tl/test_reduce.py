@@ -17,14 +17,19 @@ SLOT = f"X_{KEY}"
 pytestmark = pytest.mark.filterwarnings("ignore:.*Consolidated metadata", "ignore:.*zarr.*:FutureWarning")
 
 
-@pytest.fixture
-def fitted(make_mdata):
-    """A short fit of three shared dimensions in ten; some cells lack a modality."""
+@pytest.fixture(scope="module")
+def fitted_once(make_mdata, plain):
     mdata = make_mdata(400, lacking=20)
     mdata.obs["cell_type"] = pd.Categorical(np.where(np.arange(400) % 3, "T", "B"))
     mdata.obs["site"] = pd.Categorical(np.where(np.arange(400) % 2, "a", "b"))
-    fit(mdata, 10, max_epochs=10, holdout=0.3, batch_size=64, **QUICK)
+    fit(mdata, 10, recipe=plain, max_epochs=10, holdout=0.3, batch_size=64, **QUICK)
     return mdata
+
+
+@pytest.fixture
+def fitted(fitted_once):
+    """A short fit of three shared dimensions in ten; some cells lack a modality."""
+    return fitted_once.copy()
 
 
 def of_cells(mdata, name, slot):

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from mudata import MuData
 
-from clipdim._mudata.pairing import obs_column
+from clipdim._mudata.columns import obs_column
 
 MIN_CELLS_OF_BATCH = 16
 JOINED = "small batches"

@@ -77,6 +77,11 @@ class ContrastiveModel(nn.Module):
         """Dimensions of the embedding."""
         return next(iter(self.encoders.values())).out_dim
 
+    @property
+    def device(self) -> torch.device:
+        """Where the weights lie."""
+        return self.temperature_parameter.device
+
     def initialize(self, generator: Generator) -> "ContrastiveModel":
         """Draw the weights from ``generator`` and set the first temperature."""
         for encoder in self.encoders.values():

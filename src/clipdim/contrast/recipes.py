@@ -122,6 +122,11 @@ class Recipe:
             raise ValueError(msg)
         return cls(**settings)
 
+    @property
+    def norm_share(self) -> float:
+        """Share of the training cells that is set aside for the expected norms, 0 where there are none."""
+        return self.norm_fraction if self.similarity == "inner" else 0.0
+
     def encoder_shapes(self, n_features: int, out_dim: int) -> Iterator[tuple[str, tuple[int, ...]]]:
         """
         Yield name and shape of each array of :meth:`Encoder.to_arrays`.

@@ -11,6 +11,7 @@ import pandas as pd
 from anndata import AnnData
 from scipy.sparse import issparse
 
+SEEDS = 2**32  # what scanpy takes
 MAX_VALUE = 10.0
 BLOCK = 8192
 
@@ -108,7 +109,7 @@ def learn(
     sc.pp.scale(cells, max_value=MAX_VALUE)
     # exact and fast for tall matrices; arpack avoids a features-by-features matrix for wide ones
     solver = "covariance_eigh" if n_cells > n_features else "arpack"
-    center = cells.X.mean(axis=0, dtype=np.float64)
+    center = np.asarray(cells.X).mean(axis=0, dtype=np.float64)
     sc.pp.pca(cells, n_comps=n_comps, svd_solver=solver, random_state=random_state)
     projection = Projection(
         features=names[varies].to_numpy(dtype=object),
