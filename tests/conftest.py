@@ -1,6 +1,7 @@
 import copy
 import os
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import mudata
@@ -31,15 +32,24 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 @pytest.fixture(autouse=True)
 def pilots(request, monkeypatch):
     """
-    Cut the pilot fits that choose the input noise to a tenth, except in slow tests.
+    Cut the pilot fits that choose the input noise to one epoch each, except in slow tests.
 
-    They take most of the time of a small fit, which then keeps its noise. Tests of the choice override this fixture.
+    They take most of the time of a small fit, which then keeps its noise. Tests of the choice override this fixture;
+    fixtures that are shared by the tests of a file are made before it, so their fits take `plain`.
     """
     if not request.node.get_closest_marker("slow"):
-        monkeypatch.setattr("clipdim.contrast.noise.N_STEPS", 8)
+        monkeypatch.setattr("clipdim.contrast.noise.N_STEPS", 1)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
+def plain():
+    """Return the default recipe without the pilot fits."""
+    from clipdim.contrast import RECIPES
+
+    return replace(RECIPES["default"], adaptive_noise=False)
+
+
+@pytest.fixture(scope="session")
 def make_mdata():
     """
     Return a function that makes a MuData whose modalities show shared latent dimensions and noise of their own.

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from clipdim.contrast import RECIPES, adapt_noise
-from clipdim.contrast.noise import information_hidden_by_noise
+from clipdim.contrast import RECIPES
+from clipdim.contrast.noise import adapt_noise, information_hidden_by_noise
 
 RECIPE = RECIPES["default"]
 

@@ -2,9 +2,19 @@ import numpy as np
 import pytest
 import torch
 from scipy.spatial.distance import cdist
+from threadpoolctl import threadpool_info
 
 from clipdim.neighbors import draw_rows, nearest_neighbors, nearest_points
 from clipdim.neighbors.search import _choose
+
+
+def oracle(points, queries, k, own=None):
+    """All distances from differences, in float64, and a stable sort."""
+    distances = cdist(queries, points)
+    if own is not None:
+        distances[np.arange(len(queries)), own] = np.inf
+    order = np.argsort(distances, axis=1, kind="stable")[:, :k]
+    return np.take_along_axis(distances, order, axis=1), order
 
 
 @pytest.mark.parametrize("backend", ["auto", "exact", "tree", "brute"])
@@ -60,6 +70,75 @@ def test_nearest_points_equal_full_sort(n_columns, n_neighbors):
     np.testing.assert_array_equal(rows, np.argsort(expected, axis=1)[:, :n_neighbors])
 
 
+@pytest.mark.parametrize("n", [2, 25, 26, 300, 900, 5_000])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_brute_force_equals_full_sort(n, dtype):
+    X = np.random.default_rng(0).normal(size=(n, 9)).astype(dtype)
+    rows = np.arange(n)[:: max(1, n // 100)]
+    for k in {1, min(20, n - 1), min(300, n - 1)}:
+        found = nearest_neighbors(X, k, rows=rows, backend="brute")
+        expected, order = oracle(X, X[rows], k, rows)
+        np.testing.assert_allclose(found.distances, expected, rtol=1e-12)
+        np.testing.assert_array_equal(found.indices, order)
+
+
+def clusters(width):
+    rng = np.random.default_rng(0)
+    return np.repeat(rng.normal(size=(10, 16)), 200, axis=0) + width * rng.normal(size=(2000, 16))
+
+
+def far(n):
+    X = np.random.default_rng(0).normal(size=(n, 16))
+    X[0] *= 1e8
+    return X
+
+
+@pytest.mark.parametrize(
+    "X",
+    [
+        clusters(1e-3),
+        clusters(3e-4),
+        clusters(1e-6),
+        far(1000),
+        1e30 * np.random.default_rng(0).normal(size=(1000, 8)),
+        1e-30 * np.random.default_rng(0).normal(size=(1000, 8)),
+        np.random.default_rng(0).normal(size=(1000, 8)) + 1e7,
+        # a line, all neighbours of a point beside it
+        np.sort(np.random.default_rng(0).normal(size=(2000, 1)), axis=0) @ np.ones((1, 8)),
+    ],
+    ids=["clusters", "tight", "tightest", "outlier", "huge", "tiny", "shifted", "line"],
+)
+def test_neighbors_that_single_precision_would_confuse(X):
+    own = np.arange(len(X))
+    expected, order = oracle(X, X, 10, own)
+    found = nearest_neighbors(X, 10)
+    np.testing.assert_allclose(found.distances, expected, rtol=1e-9)
+    assert np.mean(found.indices == order) > 0.999  # but for neighbours at equal distances
+    np.testing.assert_allclose(nearest_points(X, X[:200], 10)[0], oracle(X, X[:200], 10)[0], rtol=1e-9)
+
+
+@pytest.mark.parametrize("n_columns", [3, 9])
+def test_of_equally_distant_points_the_first_comes_first(n_columns):
+    rng = np.random.default_rng(0)
+    # a grid, no more points at one distance than the candidates that are spare
+    X = np.zeros((400, n_columns))
+    X[:, :2] = rng.permutation(np.stack(np.divmod(np.arange(400), 20), axis=1))
+    distances, rows = nearest_points(X, X, 4)
+    for found, row in zip(distances, rows, strict=True):
+        assert all(row[i] < row[i + 1] for i in range(3) if found[i] == found[i + 1])
+    every = nearest_neighbors(X, 4)
+    np.testing.assert_array_equal(every.indices[:, :3], rows[:, 1:])
+
+
+@pytest.mark.parametrize("n_columns", [3, 8])
+def test_equal_points(n_columns):
+    distances, rows = nearest_points(np.ones((500, n_columns)), np.ones((3, n_columns)), 20)
+    np.testing.assert_array_equal(distances, 0)
+    assert all(len(set(row)) == 20 for row in rows)
+    found = nearest_neighbors(np.ones((500, n_columns)), 20)
+    assert not (found.indices == found.queries[:, None]).any()
+
+
 @pytest.mark.slow  # compiles for long
 def test_pynndescent_is_repeatable_and_leaves_seeds_and_threads_alone():
     X = np.random.default_rng(0).normal(size=(5000, 12))
@@ -94,16 +173,19 @@ def test_draw_rows():
     ("call", "message"),
     [
         (lambda X: nearest_neighbors(X, 30), "each of 30 points has 29 others, not n_neighbors=30"),
-        (lambda X: nearest_neighbors(X, 2, backend="faiss"), "choose one of auto, exact, tree"),
-        (lambda X: nearest_neighbors(X, 2, n_anchors=0), "n_anchors=0 must be an integer of at least 1"),
+        (lambda X: nearest_neighbors(X, 2, backend="faiss"), r"backend must be one of \['auto', 'exact', 'tree'"),
+        (lambda X: nearest_neighbors(X, 2, n_anchors=0), "n_anchors must be an integer of at least 1, got 0"),
         (lambda X: nearest_neighbors(X, 2, n_anchors=3, rows=np.arange(3)), "pass one of them"),
         (lambda X: nearest_points(X, X, 31), "30 points are too few for n_neighbors=31"),
-        (lambda X: draw_rows(5, 2.5), "n_queries=2.5 must be .* or None for all"),
-        (lambda X: draw_rows(5, True), "n_queries=True"),
+        (lambda X: draw_rows(5, 2.5), "n_queries must be an integer .* got 2.5; .* or None for all"),
+        (lambda X: draw_rows(5, True), "n_queries must be .* got True"),
+        (lambda X: draw_rows(5, None, random_state=-1), "random_state must be an integer of at least 0 .* got -1"),
+        (lambda X: draw_rows(5, None, random_state="a"), "random_state must be an integer .* got 'a'"),
+        (lambda X: nearest_neighbors(X, 2, random_state=1.5), "random_state must be an integer .* got 1.5"),
     ],
 )
 def test_bad_input(call, message):
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises((TypeError, ValueError), match=message):
         call(np.random.default_rng(0).normal(size=(30, 8)))
 
 
@@ -118,8 +200,11 @@ def test_bad_input(call, message):
     ],
 )
 def test_choice_of_the_backend(n_columns, n_queries, backend, chosen):
-    assert _choose(backend, n_columns, n_queries, "cpu") == chosen
-    assert backend == "tree" or _choose(backend, n_columns, n_queries, "cuda") == "brute"
+    assert _choose(backend, n_columns, n_queries) == chosen
+
+
+def openmp_threads():
+    return {one["filepath"]: one["num_threads"] for one in threadpool_info() if one["user_api"] == "openmp"}
 
 
 def test_number_of_threads_is_restored_and_does_not_matter():
@@ -127,8 +212,10 @@ def test_number_of_threads_is_restored_and_does_not_matter():
     n_threads = torch.get_num_threads()
     try:
         torch.set_num_threads(3)
+        before = openmp_threads()
         three = nearest_neighbors(X, 10)
         assert torch.get_num_threads() == 3
+        assert openmp_threads() == before
         torch.set_num_threads(1)
         np.testing.assert_array_equal(nearest_neighbors(X, 10).indices, three.indices)
     finally:

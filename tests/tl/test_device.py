@@ -1,6 +1,5 @@
 import pytest
 import torch
-
 from clipdim.tl._device import SMALL_BATCH, threads_for
 
 

@@ -11,24 +11,29 @@ from clipdim.tl import embed, fit, impute
 QUIET = {"max_epochs": 3, "progress": False, "device": "cpu"}
 
 
-@pytest.fixture
-def make_pair(make_mdata):
+@pytest.fixture(scope="module")
+def make_pair(make_mdata, plain):
     """Return a function that makes a fitted reference and an embedded query of other cells, with measured proteins."""
 
     def make(n_cells=400, n_query=60, *, holdout=0.4, **arguments):
         cells = make_mdata(n_cells + n_query, **arguments)
         names = cells.obs_names.to_numpy()
         reference, query = cells[names[:n_cells]].copy(), cells[names[n_cells:]].copy()
-        fit(reference, 4, holdout=holdout, **QUIET)
+        fit(reference, 4, recipe=plain, holdout=holdout, **QUIET)
         embed(query, reference, device="cpu")
         return reference, query
 
     return make
 
 
-@pytest.fixture
-def pair(make_pair):
+@pytest.fixture(scope="module")
+def pair_once(make_pair):
     return make_pair()
+
+
+@pytest.fixture
+def pair(pair_once):
+    return tuple(mdata.copy() for mdata in pair_once)
 
 
 def only(query, *names):

@@ -5,18 +5,18 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from clipdim.tl._monitor import MAX_NEGATIVES, N_ANCHORS, Monitor, draw_pairs
 
 from clipdim import dimension
 from clipdim.contrast import RECIPES, ContrastiveModel
 from clipdim.tl import _monitor
-from clipdim.tl._monitor import MAX_NEGATIVES, N_ANCHORS, Monitor, draw_pairs
 
 
 def make_monitor(n_cells, names=("a", "b")):
     generator = torch.Generator().manual_seed(0)
     shared = torch.randn(n_cells, 4, generator=generator)
     inputs = {name: torch.cat([shared, torch.randn(n_cells, 4, generator=generator)], dim=1) for name in names}
-    model = ContrastiveModel(dict.fromkeys(names, 8), 6, RECIPES["default"]).initialize(generator).eval()
+    model = ContrastiveModel.create(dict.fromkeys(names, 8), 6, RECIPES["default"]).initialize(generator).eval()
     return Monitor(model, inputs)
 
 

@@ -17,11 +17,16 @@ QUICK = {"progress": False, "device": "cpu"}
 pytestmark = pytest.mark.filterwarnings("ignore:.*Consolidated metadata", "ignore:.*zarr.*:FutureWarning")
 
 
-@pytest.fixture
-def fitted(make_mdata):
+@pytest.fixture(scope="module")
+def fitted_once(make_mdata, plain):
     mdata = make_mdata(500, lacking=20)
-    fit(mdata, 6, max_epochs=10, holdout=0.3, **QUICK)
+    fit(mdata, 6, recipe=plain, max_epochs=10, holdout=0.3, **QUICK)
     return mdata
+
+
+@pytest.fixture
+def fitted(fitted_once):
+    return fitted_once.copy()
 
 
 def of_cells(mdata, name, slot):

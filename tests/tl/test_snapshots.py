@@ -4,10 +4,10 @@ import mudata
 import numpy as np
 import pytest
 import torch
+from clipdim.tl._snapshots import MAX_CELLS
 
 from clipdim.contrast import RECIPES, ContrastiveModel
 from clipdim.tl import fit, reduce
-from clipdim.tl._snapshots import MAX_CELLS
 
 QUICK = {"progress": False, "device": "cpu"}
 SIMILARITIES = pytest.mark.parametrize(
@@ -52,7 +52,9 @@ def test_the_first_one_is_of_the_untrained_model(make_mdata):
     fit(mdata, 4, max_epochs=3, n_snapshots=2, random_state=5, **QUICK)
     stored = snapshots_of(mdata)
     train = mdata.obs_names[mdata.obs["clipdim_split"] == "train"]
-    model = ContrastiveModel({"rna": 12, "prot": 8}, 4, RECIPES["default"]).initialize(torch.Generator().manual_seed(5))
+    model = ContrastiveModel.create({"rna": 12, "prot": 8}, 4, RECIPES["default"]).initialize(
+        torch.Generator().manual_seed(5)
+    )
     for name, encoder in model.eval().encoders.items():
         encoder.standardize(torch.tensor(mdata[name][train].X))
         with torch.no_grad():

@@ -5,13 +5,13 @@ import pandas as pd
 import pytest
 import torch
 from anndata import AnnData
+from clipdim.tl._replay import replay
 
 from clipdim import pl, pp
 from clipdim._mudata import fingerprint, read_inputs
 from clipdim.contrast import RECIPES
 from clipdim.datasets import simulate_citeseq
 from clipdim.tl import classify, embed, fit, match, reduce, transfer_labels, update
-from clipdim.tl._replay import replay
 
 QUICK = {"progress": False, "device": "cpu"}
 KEY = "clipdim_updated"
@@ -19,12 +19,17 @@ SLOT = f"X_{KEY}"
 pytestmark = pytest.mark.filterwarnings("ignore:.*Consolidated metadata", "ignore:.*zarr.*:FutureWarning")
 
 
-@pytest.fixture
-def reference(make_mdata):
+@pytest.fixture(scope="module")
+def fitted(make_mdata, plain):
     mdata = make_mdata(500, lacking=20)
     mdata.obs["cell_type"] = pd.Categorical(np.where(np.arange(500) % 3, "T", "B"))
-    fit(mdata, 8, max_epochs=10, holdout=0.2, batch_size=64, **QUICK)
+    fit(mdata, 8, recipe=plain, max_epochs=10, holdout=0.2, batch_size=64, **QUICK)
     return mdata
+
+
+@pytest.fixture
+def reference(fitted):
+    return fitted.copy()
 
 
 @pytest.fixture

@@ -1,7 +1,7 @@
 """Measured values of features by name, for what predicts them."""
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -87,6 +87,20 @@ def feature_matrix(mdata: MuData, modality: str, layer: str | None = None) -> An
             warnings.warn(f"{msg}; {mend}", UserWarning, stacklevel=3)
             break
     return values
+
+
+def resolve_layers(layer: str | Mapping[str, str] | None, modalities: list[str]) -> dict[str, str]:
+    """Layer of each modality that does not use ``X``."""
+    if layer is not None and not isinstance(layer, (str, Mapping)):
+        msg = f"layer must be the name of a layer, or names by modality such as {{{modalities[0]!r}: 'lognorm'}}, got "
+        msg += f"{layer!r}"
+        raise TypeError(msg)
+    chosen = {} if layer is None else dict.fromkeys(modalities, layer) if isinstance(layer, str) else dict(layer)
+    unknown = [name for name in chosen if name not in modalities]
+    if unknown:
+        msg = f"layer names {unknown}, which are not among the modalities of the fit: {modalities}"
+        raise KeyError(msg)
+    return chosen
 
 
 def _unique_names(mdata: MuData, modality: str, called: str) -> pd.Index:

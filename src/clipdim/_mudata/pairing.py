@@ -69,7 +69,7 @@ def modality_names(mdata: MuData, modalities: Sequence[str] | None = None, *, at
     return names
 
 
-def pair(mdata: MuData, modalities: Sequence[str]) -> np.ndarray:
+def cell_rows(mdata: MuData, modalities: Sequence[str]) -> np.ndarray:
     """
     Row of every cell in every modality, -1 where the modality lacks it: integers, (cells x modalities).
 

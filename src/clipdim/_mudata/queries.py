@@ -8,6 +8,7 @@ from anndata import AnnData
 from mudata import MuData
 
 from clipdim import _keys
+from clipdim._mudata.fits import Fit
 from clipdim._mudata.representations import representation
 
 # share of the features that the reference uses; what they cost is measured by benchmarks/missing_features.py
@@ -54,17 +55,17 @@ def match_features(wanted: pd.Index, names: pd.Index, modality: str, *, means_kn
     return rows
 
 
-def matched_representation(mdata: MuData, reference: MuData, modality: str, fit: _keys.Fit) -> np.ndarray:
+def matched_representation(mdata: MuData, reference: MuData, modality: str, fit: Fit) -> np.ndarray:
     """Representation of new cells with the features of the fitted reference in the reference's order, float32."""
-    use_rep = fit["params"]["use_rep"][modality]
-    query, mean, scale = mdata[modality], *(fit["encoders"][modality][name] for name in ("mean", "scale"))
+    use_rep = fit.params.use_rep[modality]
+    query, mean, scale = mdata[modality], *(fit.encoders[modality][name] for name in ("mean", "scale"))
     standardized = bool((scale != 1).any())
     own, mend = mdata is reference, "run clipdim.pp.citeseq(query, reference=reference) on the raw counts"
     if own:
         mend = "it has changed since the fit: compute it as it was, or run clipdim.tl.fit again"
     rows = None
-    if use_rep == "X" and modality in fit["features"]:
-        wanted = pd.Index(fit["features"][modality])
+    if use_rep == "X" and modality in fit.features:
+        wanted = pd.Index(fit.features[modality])
         rows = match_features(wanted, query.var_names, modality, means_known=standardized)
     elif use_rep == _keys.X_PCA and modality in reference.mod and not own:
         _check_same_basis(query, reference[modality], modality, mend)

@@ -124,3 +124,20 @@ def check_varies(matrix: np.ndarray, where: str) -> None:
 def looks_like_counts(matrix: np.ndarray) -> bool:
     sample = matrix[:1000]
     return bool(sample.min() >= 0 and sample.max() > 20 and np.array_equal(sample, np.rint(sample)))
+
+
+def basis_points(mdata: MuData, basis: str) -> np.ndarray:
+    """First two columns of an embedding, (cells x 2)."""
+    name = basis if basis in mdata.obsm else f"X_{basis}"
+    if name not in mdata.obsm:
+        made = [slot for slot in mdata.obsm if slot not in mdata.mod]
+        msg = (
+            f'no "{basis}" in mdata.obsm, which has {", ".join(made)}; run scanpy.pp.neighbors(mdata, '
+            'use_rep="X_clipdim") and scanpy.tl.umap(mdata), then pass basis="X_umap"'
+        )
+        raise KeyError(msg)
+    points = np.asarray(mdata.obsm[name], dtype=float)
+    if points.ndim != 2 or points.shape[1] < 2:
+        msg = f"mdata.obsm[{name!r}] has shape {points.shape}; a map needs two columns"
+        raise ValueError(msg)
+    return points[:, :2]

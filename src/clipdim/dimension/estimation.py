@@ -90,7 +90,6 @@ def estimate(
     aggregation: str = "harmonic",
     n_anchors: int | None = None,
     backend: str = "auto",
-    device: str = "cpu",
     random_state: int = 0,
 ) -> Estimate:
     """Estimate the intrinsic dimension of a point cloud, with a 95 % interval.
@@ -173,9 +172,7 @@ def estimate(
         )
         raise TooFewPointsError(msg)
     points = values[rows]
-    neighbors = nearest_neighbors(
-        points, n_neighbors, n_anchors=n_anchors, backend=backend, device=device, random_state=random_state
-    )
+    neighbors = nearest_neighbors(points, n_neighbors, n_anchors=n_anchors, backend=backend, random_state=random_state)
     if estimator == "twonn":
         found, low, high = _two_neighbors(points, neighbors)
         return Estimate(found, low, high, None, estimator, aggregation, n_neighbors, len(rows), neighbors.exact)

@@ -1,19 +1,23 @@
 """Nearest neighbours by the backend that is fastest for the shape of the data."""
 
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 import torch
 from scipy.spatial import cKDTree
+from threadpoolctl import ThreadpoolController
 
-from clipdim.neighbors.brute import brute_force
+from clipdim import _check
 
 BACKENDS = ("auto", "exact", "tree", "brute", "pynndescent")
 # 12,000 and 100,000 points of full rank, one core: at 6 columns the tree takes as long as brute force, at 10 five times
 _TREE_MAX_COLUMNS = 6
-# all of 100,000 points in 32 columns, one core: brute force takes three times as long as pynndescent, more with more
+# all of 100,000 points in 32 columns, one core: brute force takes four times as long as pynndescent, more with more
 # queries, but pynndescent is first compiled
 _BRUTE_MAX_QUERIES = 200_000
+# candidates beyond the neighbours: as many may be equally distant, or reordered by the rounding of expanded squares
+_SPARE = 5
 _BLOCK = 4096
 
 
@@ -59,22 +63,23 @@ def draw_rows(n: int, n_drawn: int | None, *, random_state: int = 0, name: str =
 
     Raises
     ------
+    TypeError
+        If `n_drawn` or the seed is not an integer.
     ValueError
-        If `n_drawn` is not an integer of at least 1.
+        If `n_drawn` is below 1, or the seed below 0.
 
     Examples
     --------
     >>> draw_rows(4, None).tolist(), len(draw_rows(1_000, 10))
     ([0, 1, 2, 3], 10)
     """
-    if n_drawn is None:
+    # checked even where nothing is drawn: the next data set may be larger
+    seed = _check.seed(random_state)
+    if n_drawn is not None:
+        n_drawn = _check.integer(name, n_drawn, least=1, hint="for instance 10_000, or None for all")
+    if n_drawn is None or n_drawn >= n:
         return np.arange(n)
-    if not isinstance(n_drawn, int | np.integer) or isinstance(n_drawn, bool) or n_drawn < 1:
-        msg = f"{name}={n_drawn!r} must be an integer of at least 1, for instance 10_000, or None for all"
-        raise ValueError(msg)
-    if n_drawn >= n:
-        return np.arange(n)
-    return np.sort(np.random.default_rng(random_state).choice(n, n_drawn, replace=False))
+    return np.sort(np.random.default_rng(seed).choice(n, n_drawn, replace=False))
 
 
 def nearest_neighbors(
@@ -84,22 +89,21 @@ def nearest_neighbors(
     n_anchors: int | None = None,
     rows: np.ndarray | None = None,
     backend: str = "auto",
-    device: str | torch.device = "cpu",
     random_state: int = 0,
 ) -> Neighbors:
     """Find the nearest neighbours of each point, or of some points, among all other points.
 
     Whichever backend finds the neighbours, their distances are float64 and taken from the differences of coordinates,
-    not from the expanded square, which is inexact for close points.
+    not from the expanded square, which is inexact for close points. Of equally distant points the first comes first.
 
     - `"tree"`: a k-d tree (scipy).
-    - `"brute"`: :func:`clipdim.neighbors.brute_force`, 1.1 to 1.9 times as fast as scikit-learn's in `make bench`.
+    - `"brute"`: brute force in float64 (scikit-learn).
     - `"pynndescent"`: approximate, in time nearly linear in n. On 100,000 points in 32 columns (8 dimensions and noise)
       it finds .9994 of 20 neighbours, and the dimension by maximum likelihood reads 7.076 in place of 7.079. The same
       seed gives the same neighbours for the same number of threads. Its first call compiles, for about 20 seconds.
-    - `"exact"`: the tree up to 6 columns, brute force above and on another device than the CPU.
-    - `"auto"`: pynndescent for the neighbours of more than 200,000 points in more than 6 columns on the CPU, where it
-      takes a third of the time of brute force or less; else exact.
+    - `"exact"`: the tree up to 6 columns, brute force above.
+    - `"auto"`: pynndescent for the neighbours of more than 200,000 points in more than 6 columns, where it takes a
+      quarter of the time of brute force or less; else exact.
 
     Parameters
     ----------
@@ -114,8 +118,6 @@ def nearest_neighbors(
         The query points in place of a draw, ascending row numbers.
     backend
         One of the above.
-    device
-        Torch device of brute force, `"cpu"` or `"cuda"`.
     random_state
         Seed of the draw and of pynndescent.
 
@@ -125,9 +127,11 @@ def nearest_neighbors(
 
     Raises
     ------
+    TypeError
+        If a number is not an integer, or the backend not a string.
     ValueError
         If there are not more points than neighbours, the backend is not one of those, both `n_anchors` and `rows` are
-        given, or `n_anchors` is not an integer of at least 1.
+        given, or `n_anchors` is below 1.
 
     References
     ----------
@@ -151,31 +155,17 @@ def nearest_neighbors(
     elif n_anchors is not None:
         msg = f"n_anchors={n_anchors!r} is a draw of rows, and rows are given too; pass one of them"
         raise ValueError(msg)
-    backend = _choose(backend, X.shape[1], len(rows), device)
-    if backend == "brute":
-        distances, indices = brute_force(X, X[rows], n_neighbors, own=rows, device=device)
-        return Neighbors(distances, indices, rows)
-    points = X.astype(np.float64)
-    points -= points.mean(axis=0)
-    if backend == "tree":
-        candidates = cKDTree(points).query(points[rows], n_neighbors + 1, workers=torch.get_num_threads())[1]
+    backend = _choose(backend, X.shape[1], len(rows))
+    # a point is its own first neighbour
+    if backend == "pynndescent":
+        candidates = _descend(X, n_neighbors + 1, random_state)[rows]
     else:
-        candidates = _descend(points, n_neighbors + 1, random_state)[rows]
-    distances = np.empty((len(rows), n_neighbors))
-    indices = np.empty((len(rows), n_neighbors), dtype=np.intp)
-    for start in range(0, len(rows), _BLOCK):
-        block = slice(start, start + _BLOCK)
-        exact = np.linalg.norm(points[candidates[block]] - points[rows[block], None], axis=2)
-        exact[candidates[block] == rows[block, None]] = np.inf
-        order = np.argsort(exact, axis=1)[:, :n_neighbors]
-        distances[block] = np.take_along_axis(exact, order, axis=1)
-        indices[block] = np.take_along_axis(candidates[block], order, axis=1)
+        candidates = _search(X, X[rows], n_neighbors + 1, backend)
+    distances, indices = _rank(X, X[rows], candidates, n_neighbors, own=rows)
     return Neighbors(distances, indices, rows, exact=backend != "pynndescent")
 
 
-def nearest_points(
-    points: np.ndarray, queries: np.ndarray, n_neighbors: int, *, device: str | torch.device = "cpu"
-) -> tuple[np.ndarray, np.ndarray]:
+def nearest_points(points: np.ndarray, queries: np.ndarray, n_neighbors: int) -> tuple[np.ndarray, np.ndarray]:
     """Find the points that are nearest to others, exactly.
 
     Parameters
@@ -186,8 +176,6 @@ def nearest_points(
         Whose neighbours, (n_queries, d), finite.
     n_neighbors
         Neighbours of each query, at most n.
-    device
-        Torch device of brute force, `"cpu"` or `"cuda"`.
 
     Returns
     -------
@@ -207,24 +195,38 @@ def nearest_points(
     if n_neighbors > len(points):
         msg = f"{len(points)} points are too few for n_neighbors={n_neighbors}; ask for fewer, or pass more points"
         raise ValueError(msg)
-    if _choose("exact", points.shape[1], 0, device) == "brute":
-        return brute_force(points, queries, n_neighbors, device=device)
-    # a list of numbers keeps the axis of neighbours even for one
-    every = list(range(1, n_neighbors + 1))
-    return cKDTree(points).query(queries, every, workers=torch.get_num_threads())
+    candidates = _search(points, queries, n_neighbors, _choose("exact", points.shape[1], 0))
+    return _rank(points, queries, candidates, n_neighbors)
 
 
-def _choose(backend: str, n_columns: int, n_queries: int, device: str | torch.device) -> str:
-    if backend not in BACKENDS:
-        msg = f"backend={backend!r} is not known; choose one of {', '.join(BACKENDS)}"
-        raise ValueError(msg)
-    if backend not in ("auto", "exact"):
+def _choose(backend: str, n_columns: int, n_queries: int) -> str:
+    if _check.choice("backend", backend, BACKENDS) not in ("auto", "exact"):
         return backend
-    if torch.device(device).type != "cpu":
-        return "brute"
     if n_columns <= _TREE_MAX_COLUMNS:
         return "tree"
     return "brute" if backend == "exact" or n_queries <= _BRUTE_MAX_QUERIES else "pynndescent"
+
+
+def _search(points: np.ndarray, queries: np.ndarray, n_neighbors: int, backend: str) -> np.ndarray:
+    """Rows of points, (n_queries, at least n_neighbors), that hold the nearest of each query."""
+    n_candidates = min(n_neighbors + _SPARE, len(points))
+    if backend == "tree":
+        # a list of numbers keeps the axis of neighbours even for one
+        every = list(range(1, n_candidates + 1))
+        return cKDTree(points).query(queries, every, workers=torch.get_num_threads())[1]
+    from sklearn.neighbors import NearestNeighbors
+
+    centre = points.mean(axis=0, dtype=np.float64)
+    search = NearestNeighbors(n_neighbors=n_candidates, algorithm="brute")
+    # scikit-learn takes as many threads as there are cores
+    with _libraries().limit(limits=torch.get_num_threads(), user_api="openmp"):
+        return search.fit(points - centre).kneighbors(queries - centre, return_distance=False)
+
+
+@cache
+def _libraries() -> ThreadpoolController:
+    """Libraries with threads of their own; to list them takes milliseconds."""
+    return ThreadpoolController()
 
 
 def _descend(points: np.ndarray, n_neighbors: int, random_state: int) -> np.ndarray:
@@ -235,9 +237,29 @@ def _descend(points: np.ndarray, n_neighbors: int, random_state: int) -> np.ndar
     n_jobs = min(n_threads, numba.get_num_threads())
     # numba has now started its threads, and with OpenMP that changes torch's number
     torch.set_num_threads(n_threads)
-    single = points.astype(np.float32)
-    found = NNDescent(single, n_neighbors=n_neighbors, random_state=random_state, n_jobs=n_jobs).neighbor_graph[0]
+    single = (points - points.mean(axis=0, dtype=np.float64)).astype(np.float32)
+    seed = random_state % 2**32  # numpy's old generator takes no more
+    found = NNDescent(single, n_neighbors=n_neighbors, random_state=seed, n_jobs=n_jobs).neighbor_graph[0]
     # where it found too few it left gaps
     if len(gaps := np.flatnonzero((found < 0).any(axis=1))):
-        found[gaps] = brute_force(points, points[gaps], n_neighbors)[1]
+        found[gaps] = nearest_points(points, points[gaps], n_neighbors)[1]
     return found
+
+
+def _rank(
+    points: np.ndarray, queries: np.ndarray, candidates: np.ndarray, n_neighbors: int, *, own: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Distances and rows of the nearest candidates of each query, but for its own row."""
+    distances = np.empty((len(queries), n_neighbors))
+    rows = np.empty((len(queries), n_neighbors), dtype=np.intp)
+    for start in range(0, len(queries), _BLOCK):
+        block = slice(start, start + _BLOCK)
+        # ascending, so that the first of equally distant ones comes first
+        places = np.sort(candidates[block], axis=1)
+        exact = np.linalg.norm(points[places].astype(np.float64) - queries[block, None], axis=2)
+        if own is not None:
+            exact[places == own[block, None]] = np.inf
+        order = np.argsort(exact, axis=1, kind="stable")[:, :n_neighbors]
+        distances[block] = np.take_along_axis(exact, order, axis=1)
+        rows[block] = np.take_along_axis(places, order, axis=1)
+    return distances, rows
