@@ -75,6 +75,49 @@ def make_mdata():
     return make
 
 
+@pytest.fixture
+def make_fit():
+    """
+    Return a function that makes the record of a fit that was not trained.
+
+    It takes the number of features of each modality, the out_dim and entries of the record that shall be others.
+    """
+    import torch
+
+    from clipdim._mudata import Dimension, Fit, Params
+    from clipdim.contrast import ContrastiveModel, Recipe
+
+    def make(n_features, out_dim, **entries):
+        recipe = Recipe(width=4, n_hidden=1, max_epochs=1)
+        model = ContrastiveModel.create(n_features, out_dim, recipe).initialize(torch.Generator().manual_seed(0))
+        params = Params(
+            out_dim=out_dim,
+            modalities=list(n_features),
+            use_rep=dict.fromkeys(n_features, "X_rep"),
+            batch_key=None,
+            holdout=0.1,
+            random_state=0,
+            device="cpu",
+            n_epochs=1,
+            recipe=recipe,
+        )
+        nothing = Dimension(1.5, 1.0, 2.0, "mle", "harmonic", 20, 0, "held-out")
+        columns = {name: [np.nan] for name in ("loss", "temperature", "held_out_loss")}
+        pairs = pd.DataFrame(model.pairs, columns=["first", "second"])
+        whole = {
+            "params": params,
+            "history": pd.DataFrame(columns, index=pd.RangeIndex(1, name="epoch")),
+            "temperature": 0.1,
+            "pairs": pairs.assign(temperature=0.1, intrinsic_dimension=np.nan),
+            "intrinsic_dimension": dict.fromkeys([*n_features, "joint"], nothing),
+            "encoders": {name: encoder.to_arrays() for name, encoder in model.encoders.items()},
+            "features": {},
+        }
+        return Fit(**{**whole, **entries})
+
+    return make
+
+
 def _contents(mdata):
     """All that a MuData holds, copied, in nested dicts."""
     return {

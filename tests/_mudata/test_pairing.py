@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 from anndata import AnnData
 
-from clipdim._mudata import modality_names, pair, require_mudata
+from clipdim._mudata import cell_rows, modality_names, require_mudata
 
 
 def names_by_rows(mdata, modality, rows):
@@ -12,7 +12,7 @@ def names_by_rows(mdata, modality, rows):
 
 
 def test_pair_follows_the_names(mdata):
-    rows = pair(mdata, ["rna", "prot"])
+    rows = cell_rows(mdata, ["rna", "prot"])
     assert rows.shape == (5, 2)
     for column, modality in enumerate(("rna", "prot")):
         present = mdata.obs_names.isin(mdata[modality].obs_names)
@@ -21,40 +21,40 @@ def test_pair_follows_the_names(mdata):
 
 
 def test_pair_equals_obsmap(mdata):
-    rows = pair(mdata, ["prot", "rna"])
+    rows = cell_rows(mdata, ["prot", "rna"])
     for column, modality in enumerate(("prot", "rna")):
         np.testing.assert_array_equal(rows[:, column], np.asarray(mdata.obsmap[modality], dtype=int) - 1)
 
 
 def test_pair_holds_after_a_modality_was_reordered_without_update(mdata):
     mdata.mod["rna"] = mdata["rna"][::-1].copy()
-    rows = pair(mdata, ["rna"])[:, 0]
+    rows = cell_rows(mdata, ["rna"])[:, 0]
     assert names_by_rows(mdata, "rna", rows) == [name if name != "e" else None for name in mdata.obs_names]
 
 
 def test_pair_after_a_modality_lost_cells_without_update(mdata):
     mdata.mod["rna"] = mdata["rna"][:2].copy()  # d and c
-    rows = pair(mdata, ["rna"])[:, 0]
+    rows = cell_rows(mdata, ["rna"])[:, 0]
     assert names_by_rows(mdata, "rna", rows) == [name if name in "dc" else None for name in mdata.obs_names]
 
 
 def test_replaced_modality_with_unknown_cells_needs_update(mdata, adata):
     mdata.mod["rna"] = adata("abxy")
     with pytest.raises(ValueError, match=r"'rna' has cells that the MuData does not know; call .*mudata.MuData\("):
-        pair(mdata, ["rna", "prot"])
+        cell_rows(mdata, ["rna", "prot"])
     mdata = mudata.MuData(mdata.mod)
-    assert (pair(mdata, ["rna"]) >= 0).sum() == 4
+    assert (cell_rows(mdata, ["rna"]) >= 0).sum() == 4
 
 
 @pytest.mark.filterwarnings("ignore:Duplicated obs_names", "ignore:.* are not unique")
 def test_repeated_cell_names(adata):
     mdata = mudata.MuData({"rna": adata("aab"), "prot": adata("aab", prefix="p")})
     with pytest.raises(ValueError, match=r"'rna' are not unique .*'a'.*obs_names_make_unique\(\)"):
-        pair(mdata, ["rna", "prot"])
+        cell_rows(mdata, ["rna", "prot"])
     for modality in mdata.mod.values():
         modality.obs_names_make_unique()
     mdata = mudata.MuData(mdata.mod)
-    np.testing.assert_array_equal(pair(mdata, ["rna", "prot"])[:, 0], pair(mdata, ["rna", "prot"])[:, 1])
+    np.testing.assert_array_equal(cell_rows(mdata, ["rna", "prot"])[:, 0], cell_rows(mdata, ["rna", "prot"])[:, 1])
     assert mdata.n_obs == 3
 
 

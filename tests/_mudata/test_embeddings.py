@@ -2,22 +2,18 @@ import numpy as np
 import pandas as pd
 import pytest
 
-import clipdim
-from clipdim._mudata import paired_embeddings, read_fit, results, write_embeddings, write_fit, write_tables
+from clipdim._mudata import embeddings as rooms
+from clipdim._mudata import read_embeddings, read_fit, write_embeddings, write_fit, write_split
 
 
 @pytest.fixture
-def fitted(mdata):
+def fitted(mdata, make_fit):
     """The MuData of five cells with embeddings of two dimensions, unlike in every entry."""
     embeddings = {"rna": np.arange(8.0).reshape(4, 2), "prot": np.arange(8.0).reshape(4, 2) * 10 + 100}
     write_embeddings(mdata, embeddings, {"rna": np.arange(4.0), "prot": np.arange(4.0) + 1}, key="clipdim")
-    fit = {
-        "version": clipdim.__version__,
-        "params": {"modalities": np.array(["rna", "prot"], dtype=object)},
-        "encoders": {},
-    }
     split = pd.Categorical(np.where(mdata.obs_names.isin(list("bc")), "train", "held-out"))
-    write_fit(mdata, fit, split, key="clipdim")
+    write_split(mdata, split, key="clipdim")
+    write_fit(mdata, make_fit({"rna": 3, "prot": 2}, 2), key="clipdim")
     return mdata
 
 
@@ -42,7 +38,7 @@ def test_size_of_a_block_changes_nothing(mdata, monkeypatch, size):
     embeddings = {name: rng.normal(size=(4, 3)) for name in ("rna", "prot")}
     norms = dict.fromkeys(embeddings, np.ones(4))
     write_embeddings(mdata, embeddings, norms, key="whole")
-    monkeypatch.setattr(results, "CELLS_PER_BLOCK", size)
+    monkeypatch.setattr(rooms, "CELLS_PER_BLOCK", size)
     write_embeddings(mdata, embeddings, norms, key="blocks")
     np.testing.assert_array_equal(mdata.obsm["X_blocks"], mdata.obsm["X_whole"])
 
@@ -55,8 +51,8 @@ def test_cell_without_any_of_the_modalities(mdata):
     assert "X_other" not in mdata["prot"].obsm
 
 
-def test_paired_embeddings(fitted):
-    found = paired_embeddings(fitted)
+def test_read_embeddings(fitted):
+    found = read_embeddings(fitted, read_fit(fitted), "clipdim")
     assert found.modalities == ["rna", "prot"]
     both = found.having("rna", "prot")
     assert dict(zip(fitted.obs_names, both, strict=True)) == dict(zip("abcde", [1, 1, 1, 0, 0], strict=True))
@@ -64,60 +60,42 @@ def test_paired_embeddings(fitted):
     for name in found.modalities:
         expected = table(fitted[name]).reindex(fitted.obs_names)
         np.testing.assert_array_equal(found.by_modality[name], expected)
-    assert found.split.loc[list("bc")].tolist() == ["train"] * 2
+    split = dict(zip(fitted.obs_names, found.split, strict=True))
+    assert [split[cell] for cell in "abcde"] == ["held-out", "train", "train", "held-out", "held-out"]
 
 
 def test_missing_embedding(fitted):
     del fitted["prot"].obsm["X_clipdim"]
     with pytest.raises(KeyError, match=r"'X_clipdim' is missing from \['prot'\]; run clipdim.tl.fit"):
-        paired_embeddings(fitted)
+        read_embeddings(fitted, read_fit(fitted), "clipdim")
 
 
-def test_tables_lie_beside_the_fit(fitted):
-    before = dict(fitted.uns["clipdim"])
-    write_tables(fitted, {"match": pd.DataFrame({"a": [1]})}, key="clipdim")
-    assert list(fitted.uns["clipdim"]) == [*before, "match"]
-    assert read_fit(fitted)["match"]["a"].tolist() == [1]
+def test_cells_of_a_measure(fitted):
+    """Held-out cells with two modalities, or training cells where those are too few."""
+    found = read_embeddings(fitted, read_fit(fitted), "clipdim")
+    names = fitted.obs_names.to_numpy()
+    cells, split = found.measured(1)
+    assert (set(names[cells]), split) == ({"a"}, "held-out")
+    cells, split = found.measured(2)
+    assert (set(names[cells]), split) == ({"b", "c"}, "train")
 
 
-def test_no_fit(fitted):
-    with pytest.raises(
-        KeyError,
-        match=r"no fit in mdata.uns\['other'\] \(there are fits named \['clipdim'\]: pass key='clipdim'\); run",
-    ):
-        read_fit(fitted, "other")
-    fitted.uns["clipdim"] = "something else"
-    with pytest.raises(KeyError, match=r"no fit in mdata.uns\['clipdim'\] \(there is none under another name"):
-        read_fit(fitted)
+def test_mean_over_some_modalities(fitted):
+    found = read_embeddings(fitted, read_fit(fitted), "clipdim")
+    rna, prot = found.by_modality["rna"], found.by_modality["prot"]
+    np.testing.assert_array_equal(found.mean(["rna"]), rna)
+    both = found.having("rna", "prot")
+    np.testing.assert_array_equal(found.mean(["rna", "prot"], both), ((rna + prot) / 2)[both])
+    np.testing.assert_array_equal(found.mean(["rna", "prot"]), found.joint)
 
 
-@pytest.mark.parametrize("version", ["99.0.0", "99.0.0rc1"])
-def test_newer_version(fitted, version):
-    fitted.uns["clipdim"]["version"] = version
-    with pytest.raises(ValueError, match=f"written by clipdim {version}, newer than .*pip install --upgrade clipdim"):
-        read_fit(fitted)
+def test_a_split_that_no_fit_wrote(fitted):
+    fitted.obs["clipdim_split"] = "x"
+    with pytest.raises(ValueError, match=r"obs\['clipdim_split'\] holds \['x'\], expected \['train', 'held-out'"):
+        read_embeddings(fitted, read_fit(fitted), "clipdim")
 
 
-@pytest.mark.parametrize("version", [clipdim.__version__, "0.0.1"])
-def test_known_versions(fitted, version):
-    fitted.uns["clipdim"]["version"] = version
-    assert read_fit(fitted)["version"] == version
-
-
-@pytest.mark.parametrize("version", ["", "newest", None])
-def test_corrupted_version(fitted, version):
-    fitted.uns["clipdim"]["version"] = version
-    with pytest.raises(ValueError, match=r"not a version; fit again with clipdim.tl.fit"):
-        read_fit(fitted)
-
-
-def test_update_keeps_the_results(fitted):
-    before = table(fitted).copy()
-    fitted.update()
-    pd.testing.assert_frame_equal(table(fitted), before)
-    assert read_fit(fitted)["version"] == clipdim.__version__
-
-
-def test_not_a_mudata(fitted):
-    with pytest.raises(TypeError, match=r"expected a MuData after clipdim\.tl\.fit, got AnnData"):
-        read_fit(fitted["rna"], "clipdim")
+def test_an_embedding_of_other_cells(fitted):
+    fitted["rna"].obsm["X_clipdim"] = np.ones((4, 3), np.float32)
+    with pytest.raises(ValueError, match=r"\['rna'\] is ndarray of shape \(4, 3\), expected .* shape \(4, 2\)"):
+        read_embeddings(fitted, read_fit(fitted), "clipdim")
