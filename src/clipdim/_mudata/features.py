@@ -119,17 +119,15 @@ def _unique_names(mdata: MuData, modality: str, called: str) -> pd.Index:
 def _stored(mdata: MuData, modality: str, layer: str | None) -> tuple[Any, str]:
     """``X`` or a layer as it is stored, and its name."""
     adata = mdata[modality]
+    layers = [name for name in adata.layers if name is not None]  # under None anndata 0.13 has X
     if layer is not None and not isinstance(layer, str):
-        msg = (
-            f"layer must be the name of a layer, got {layer!r}; modality {modality!r} has {list(adata.layers)}, and X "
-        )
-        msg += "where layer is left out"
+        msg = f"layer must be the name of a layer, got {layer!r}; modality {modality!r} has {layers}, and X by default"
         raise TypeError(msg)
-    if layer is not None and layer not in adata.layers:
-        msg = f"modality {modality!r} has no layer {layer!r}, only {list(adata.layers)}; leave layer out for X"
+    if layer is not None and layer not in layers:
+        msg = f"modality {modality!r} has no layer {layer!r}, only {layers}; leave layer out for X"
         raise KeyError(msg)
     values, where = (adata.X, "X") if layer is None else (adata.layers[layer], f"layers[{layer!r}]")
     if values is None:
-        msg = f"modality {modality!r} has no X; name one of its layers {list(adata.layers)}: layer=..."
+        msg = f"modality {modality!r} has no X; name one of its layers {layers}: layer=..."
         raise ValueError(msg)
     return values, f"{where} of modality {modality!r}"

@@ -82,11 +82,15 @@ def cell_rows(mdata: MuData, modalities: Sequence[str]) -> np.ndarray:
             twice = cells[cells.duplicated()].unique()[:3].tolist()
             msg = (
                 f"cell names of modality {name!r} are not unique (for instance {twice}), so cells cannot be paired; "
-                f"call mdata[{name!r}].obs_names_make_unique() on every modality in the same order, then mdata.update()"
+                f"call mdata[{name!r}].obs_names_make_unique() on every modality in the same order, then "
+                "mdata = mudata.MuData(mdata.mod)"
             )
             raise ValueError(msg)
         rows[:, column] = cells.get_indexer(mdata.obs_names)
         if (rows[:, column] >= 0).sum() < len(cells):
-            msg = f"modality {name!r} has cells that the MuData does not know; call mdata.update() first"
+            msg = (
+                f"modality {name!r} has cells that the MuData does not know; call mdata.update(), or where cells were "
+                "renamed mdata = mudata.MuData(mdata.mod)"
+            )
             raise ValueError(msg)
     return rows

@@ -68,7 +68,7 @@ def raw_counts(mdata: MuData, modality: str, *, otherwise: str = "") -> tuple[An
         twice = adata.var_names[adata.var_names.duplicated()].unique()[:3].tolist()
         msg = (
             f"feature names of modality {modality!r} are not unique (for instance {twice}), but new samples are "
-            f"matched by name; call {name}.var_names_make_unique(), then mdata = mudata.MuData(mdata.mod)"
+            f"matched by name; call {name}.var_names_make_unique() and mdata.update()"
         )
         raise ValueError(msg)
     if counts.dtype.kind not in "iuf":

@@ -35,7 +35,7 @@ class Shift:
         def too_far(share: float) -> bool:
             between = {name: torch.lerp(x, trained[name], share) for name, x in self._weights.items()}
             self._model.load_state_dict(between)
-            return max(x.mean() for x in self._of_cells().values()) > self._most
+            return bool(max(x.mean() for x in self._of_cells().values()) > self._most)
 
         if not too_far(1.0):
             return

@@ -35,7 +35,7 @@ def in_split(model: MuData, mdata: MuData | None, *splits: str) -> np.ndarray:
         msg = (
             f"none of the {mdata.n_obs} cells of the MuData, such as {mdata.obs_names[:3].tolist()}, has the name of "
             f"one that the model was trained with, such as {cells[:3].tolist()}; give cells that were renamed their "
-            "old names, in every modality, and call mdata.update()"
+            "old names, in every modality, then mdata = mudata.MuData(mdata.mod)"
         )
         raise ValueError(msg)
     return np.flatnonzero(mdata.obs_names.isin(pd.Index(cells[chosen])))
