@@ -44,16 +44,16 @@ docs: .venv/.doc ## build the documentation in docs/_build/html, warnings are er
 	$(BIN)/python -m sphinx -W --keep-going -d docs/_build/doctrees docs docs/_build/html
 
 bench: .venv/.bench ## time the parts, as ratios
-	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest benchmarks --import-mode=prepend --benchmark-only --benchmark-quiet -q -s --durations=0
+	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest benchmarks/speed --import-mode=prepend --benchmark-only --benchmark-quiet -q -s --durations=0
 
 quality: .venv/.base ## the table of held-out quality on real data, three seeds
-	$(BIN)/python benchmarks/quality.py
+	$(BIN)/python -m benchmarks.quality
 
 paper: .venv/.base ## the paper's experiments, figures and table in docs/paper; QUICK=1: small ones, in docs/paper/quick
-	$(BIN)/python benchmarks/paper $(if $(QUICK),--quick)
+	$(BIN)/python -m benchmarks.paper $(if $(QUICK),--quick)
 
 peers: .venv/.peers ## clipdim beside totalVI, MOFA+, WNN and others; QUICK=1: few cells, to see that it runs; JOBS=2: two fits at a time
-	$(BIN)/python benchmarks/peers $(if $(QUICK),--quick) $(if $(JOBS),--jobs $(JOBS))
+	$(BIN)/python -m benchmarks.peers $(if $(QUICK),--quick) $(if $(JOBS),--jobs $(JOBS))
 
 clean: ## remove what the other targets made
 	rm -rf .venv demo docs/_build docs/api/generated docs/tutorials docs/paper/cache docs/paper/quick dist

@@ -1,6 +1,7 @@
 import copy
 import os
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import mudata
@@ -31,15 +32,24 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 @pytest.fixture(autouse=True)
 def pilots(request, monkeypatch):
     """
-    Cut the pilot fits that choose the input noise to a tenth, except in slow tests.
+    Cut the pilot fits that choose the input noise to one epoch each, except in slow tests.
 
-    They take most of the time of a small fit, which then keeps its noise. Tests of the choice override this fixture.
+    They take most of the time of a small fit, which then keeps its noise. Tests of the choice override this fixture;
+    fixtures that are shared by the tests of a file are made before it, so their fits take `plain`.
     """
     if not request.node.get_closest_marker("slow"):
-        monkeypatch.setattr("clipdim.contrast.noise.N_STEPS", 8)
+        monkeypatch.setattr("clipdim.contrast.noise.N_STEPS", 1)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
+def plain():
+    """Return the default recipe without the pilot fits."""
+    from clipdim.contrast import RECIPES
+
+    return replace(RECIPES["default"], adaptive_noise=False)
+
+
+@pytest.fixture(scope="session")
 def make_mdata():
     """
     Return a function that makes a MuData whose modalities show shared latent dimensions and noise of their own.
@@ -61,6 +71,49 @@ def make_mdata():
             modalities[name] = AnnData(values[rows], obs=pd.DataFrame(index=cells[rows]))
             modalities[name].var_names = [f"{name}{i}" for i in range(n_features)]
         return mudata.MuData(modalities)
+
+    return make
+
+
+@pytest.fixture
+def make_fit():
+    """
+    Return a function that makes the record of a fit that was not trained.
+
+    It takes the number of features of each modality, the out_dim and entries of the record that shall be others.
+    """
+    import torch
+
+    from clipdim._mudata import Dimension, Fit, Params
+    from clipdim.contrast import ContrastiveModel, Recipe
+
+    def make(n_features, out_dim, **entries):
+        recipe = Recipe(width=4, n_hidden=1, max_epochs=1)
+        model = ContrastiveModel.create(n_features, out_dim, recipe).initialize(torch.Generator().manual_seed(0))
+        params = Params(
+            out_dim=out_dim,
+            modalities=list(n_features),
+            use_rep=dict.fromkeys(n_features, "X_rep"),
+            batch_key=None,
+            holdout=0.1,
+            random_state=0,
+            device="cpu",
+            n_epochs=1,
+            recipe=recipe,
+        )
+        nothing = Dimension(1.5, 1.0, 2.0, "mle", "harmonic", 20, 0, "held-out")
+        columns = {name: [np.nan] for name in ("loss", "temperature", "held_out_loss")}
+        pairs = pd.DataFrame(model.pairs, columns=["first", "second"])
+        whole = {
+            "params": params,
+            "history": pd.DataFrame(columns, index=pd.RangeIndex(1, name="epoch")),
+            "temperature": 0.1,
+            "pairs": pairs.assign(temperature=0.1, intrinsic_dimension=np.nan),
+            "intrinsic_dimension": dict.fromkeys([*n_features, "joint"], nothing),
+            "encoders": {name: encoder.to_arrays() for name, encoder in model.encoders.items()},
+            "features": {},
+        }
+        return Fit(**{**whole, **entries})
 
     return make
 

@@ -2,30 +2,19 @@
 The experiments of Gui, Ma and Ma (NeurIPS 2025), run with clipdim: figures, and one table of claims and verdicts.
 
 ``make paper`` writes them to ``docs/paper/``, ``make paper QUICK=1`` those of far smaller experiments to
-``docs/paper/quick/``; ``python benchmarks/paper --only speed`` runs one and keeps the rows of the others. Finished fits
-of the sweeps lie in ``docs/paper/cache/``, so that an interrupted run goes on; remove it (``make clean``) after
+``docs/paper/quick/``; ``python -m benchmarks.paper --only speed`` runs one and keeps the rows of the others. Finished
+fits of the sweeps lie in ``docs/paper/cache/``, so that an interrupted run goes on; remove it (``make clean``) after
 changing what a fit computes.
 """
 
-import argparse
-import sys
 import time
-import warnings
 from pathlib import Path
 
 import matplotlib
 
-sys.path.append(str(Path(__file__).parents[1]))  # machine.py, of all benchmarks
-
-import citeseq
-import claims
-import machine
-import narrow
-import opening
-import shared_dimension
-import speed
-import synthetic
-from settings import FOLDER, Settings
+from benchmarks.paper import citeseq, claims, narrow, opening, shared_dimension, speed, synthetic
+from benchmarks.paper.settings import FOLDER, Settings
+from benchmarks.shared import command, machine
 
 # synthetic goes on with the fits that speed timed
 EXPERIMENTS = {one.NAME: one for one in (opening, speed, synthetic, shared_dimension, narrow, citeseq)}
@@ -38,15 +27,13 @@ SCALES = {
 
 def main() -> None:
     """Run the experiments, and write figures and table."""
-    parser = argparse.ArgumentParser(
-        prog="python benchmarks/paper", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = command.parser(__doc__)
     parser.add_argument("--quick", action="store_true", help="far smaller experiments, in minutes")
     parser.add_argument("--only", nargs="+", choices=list(EXPERIMENTS), default=list(EXPERIMENTS), metavar="NAME")
     parser.add_argument("--out", type=Path, metavar="DIR", help=f"default: {FOLDER}, or quick/ in it")
     arguments = parser.parse_args()
     matplotlib.use("Agg")
-    warnings.simplefilter("ignore")
+    command.quiet()
     out = arguments.out or (FOLDER / "quick" if arguments.quick else FOLDER)
     out.mkdir(parents=True, exist_ok=True)
     settings = Settings(quick=arguments.quick, out=out)

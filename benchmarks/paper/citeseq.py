@@ -3,11 +3,11 @@
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
-from claims import Claim, judged, not_run
 from mudata import MuData
-from settings import DEFAULT, HELD_OUT, INNER, Settings, by_out_dim, listed, saturation
 
 import clipdim
+from benchmarks.paper.claims import Claim, judged, not_run
+from benchmarks.paper.settings import DEFAULT, HELD_OUT, INNER, Settings, by_out_dim, listed, saturation
 from clipdim.contrast import RECIPES
 from clipdim.evaluation import class_scores, knn_labels
 

@@ -6,12 +6,12 @@ from itertools import product
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
-from claims import Claim, judged
 from matplotlib.ticker import LogLocator, NullLocator
 from mudata import MuData
-from settings import INNER, PAPER, Settings, dimensions, fit, listed, similarities, span, top_1
 
 import clipdim
+from benchmarks.paper.claims import Claim, judged
+from benchmarks.paper.settings import INNER, PAPER, Settings, dimensions, fit, listed, similarities, span, top_1
 
 NAME = "narrow"
 N_SHARED, OUT_DIM = 2, 3

@@ -5,11 +5,22 @@ from itertools import product
 
 import matplotlib.pyplot as plt
 import numpy as np
-from claims import Claim, judged
 from mudata import MuData
-from settings import DEFAULT, INNER, PAPER, Settings, dimensions, fit, listed, norm_spreads, similarities, top_1
 
 import clipdim
+from benchmarks.paper.claims import Claim, judged
+from benchmarks.paper.settings import (
+    DEFAULT,
+    INNER,
+    PAPER,
+    Settings,
+    dimensions,
+    fit,
+    listed,
+    norm_spreads,
+    similarities,
+    top_1,
+)
 
 NAME = "opening"
 N_SHARED, OUT_DIM = 2, 3
@@ -35,8 +46,6 @@ def run(settings: Settings) -> list[Claim]:
     small = {name: next(fits) for name in reversed(recipes)}
     by_dim = {name: {OUT_DIM: small[name]} | {out_dim: next(fits) for out_dim in larger} for name in RECIPES}
     _draw_snapshots(settings, {name: small[name] for name in recipes})
-    for name in recipes:
-        _draw_training(settings, small[name], name)
     _draw_temperatures(settings, by_dim)
     inner = {name: small[name] for name in recipes if name != "cosine"}
     return [_similarity(inner), _dimension(inner, by_dim), _temperature(inner, by_dim), _norms(inner, by_dim)]
@@ -128,16 +137,6 @@ def _draw_snapshots(settings: Settings, fits: dict[str, MuData]) -> None:
         legend.set_title(f"{TITLES[name].replace(', ', chr(10))}\n{legend.get_title().get_text()}")
         legend.set_alignment("left")
     settings.save(figure, NAME)
-
-
-def _draw_training(settings: Settings, mdata: MuData, name: str) -> None:
-    figure, axes = plt.subplots(2, 2, figsize=(9.5, 7.4), layout="constrained")
-    clipdim.pl.similarity(mdata, ax=axes[0, 0])
-    clipdim.pl.norms(mdata, ax=axes[0, 1])
-    clipdim.pl.intrinsic_dimension(mdata, ax=axes[1, 0])
-    clipdim.pl.temperature(mdata, ax=axes[1, 1])
-    figure.suptitle(f"{N_SHARED} shared dimensions, out_dim {OUT_DIM}, {TITLES[name]}")
-    settings.save(figure, f"{NAME}_{name}")
 
 
 def _draw_temperatures(settings: Settings, by_dim: dict[str, dict[int, MuData]]) -> None:

@@ -9,7 +9,6 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-import machine
 import matplotlib.pyplot as plt
 import mudata
 import numpy as np
@@ -19,6 +18,7 @@ from matplotlib.figure import Figure
 from mudata import MuData
 
 import clipdim
+from benchmarks.shared import machine
 from clipdim import dimension
 from clipdim.contrast import RECIPES, Recipe
 

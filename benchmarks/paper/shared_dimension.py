@@ -5,11 +5,11 @@ from itertools import product
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
-from claims import Claim, judged
 from mudata import MuData
-from settings import DEFAULT, N_TEST, Settings, held_out, synthetic, top_1
 
 import clipdim
+from benchmarks.paper.claims import Claim, judged
+from benchmarks.paper.settings import DEFAULT, N_TEST, Settings, held_out, synthetic, top_1
 from clipdim.dimension import mle
 
 NAME = "shared_dimension"

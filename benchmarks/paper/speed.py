@@ -7,12 +7,12 @@ from pathlib import Path
 import mudata
 import numpy as np
 import torch
-from claims import Claim, judged
 from mudata import MuData
-from settings import DEFAULT, PAPER, Settings, cached, synthetic, top_1
 from threadpoolctl import threadpool_limits
 
 import clipdim
+from benchmarks.paper.claims import Claim, judged
+from benchmarks.paper.settings import DEFAULT, PAPER, Settings, cached, synthetic, top_1
 from clipdim.contrast import Recipe
 
 NAME = "speed"

@@ -5,13 +5,13 @@ from dataclasses import replace
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
-import settings as common
-import speed
-from claims import Claim, judged, not_run
 from mudata import MuData
-from settings import DEFAULT, INNER, PAPER, Settings, by_out_dim, listed, saturation
 
 import clipdim
+from benchmarks.paper import settings as common
+from benchmarks.paper import speed
+from benchmarks.paper.claims import Claim, judged, not_run
+from benchmarks.paper.settings import DEFAULT, INNER, PAPER, Settings, by_out_dim, listed, saturation
 from clipdim import dimension
 
 NAME = "synthetic"
@@ -53,7 +53,6 @@ def _of_kind(settings: Settings, kind: str) -> list[Claim]:
     tables = {name: mdata.uns[f"{kind}_{name}"]["table"] for name in TITLES}
     _draw_sweeps(settings, mdata, kind)
     fits = _refit(settings, kind, tables)
-    _draw_fits(settings, fits, kind)
     claims = [
         _saturation(kind, tables),
         _dimension(kind, fits, tables),
@@ -231,15 +230,3 @@ def _draw_sweeps(settings: Settings, mdata: MuData, kind: str) -> None:
         column[1].texts[0].xy = (top - 0.5, top - 0.5)  # the name of the diagonal
         column[1].axhline(N_SHARED, color="0.75", linewidth=0.8, zorder=0)
     settings.save(figure, f"{NAME}_{kind}")
-
-
-def _draw_fits(settings: Settings, fits: dict[tuple[str, int], list[MuData]], kind: str) -> None:
-    """Similarities, norms and temperature of a fit by each similarity."""
-    figure, axes = plt.subplots(2, 3, figsize=(12, 7), layout="constrained")
-    for row, (name, title) in zip(axes, (("default", "cosine"), ("inner", "inner")), strict=True):
-        mdata = fits[name, ENOUGH][0]
-        clipdim.pl.similarity(mdata, ax=row[0])
-        clipdim.pl.norms(mdata, ax=row[1])
-        clipdim.pl.temperature(mdata, ax=row[2])
-        row[0].set_title(f"{title}, out_dim {ENOUGH}: {row[0].get_title('left')}", loc="left", pad=21, fontsize=10)
-    settings.save(figure, f"{NAME}_{kind}_fits")

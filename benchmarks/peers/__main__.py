@@ -1,38 +1,30 @@
 """
-clipdim beside other tools, on the same cells and splits: ``make peers``, or ``python benchmarks/peers --help``.
+clipdim beside other tools, on the same cells and splits: ``make peers``, or ``python -m benchmarks.peers --help``.
 
 Each fit is a process of its own. A peer gets the known cells (70 %) with its authors' settings and preprocessing, and
 embeds the new ones; those that cannot are fitted on all cells, without labels. What is timed is the fit, not the
-preprocessing; on more than one thread nothing else is measured. Fits that ``results/peers.csv`` has are not run again,
+preprocessing; on more than one thread nothing else is measured. Fits that ``fits.csv`` has are not run again,
 unless ``--anew`` says so. A peer that is not installed or fails is shown with its error. ``--quick`` takes 1,500 cells,
 one seed and few epochs of the slow peers, to see that everything runs, as many at a time as there are cores: its
-numbers, in ``results/quick``, say nothing of how good or fast a peer is.
+numbers, in ``quick``, say nothing of how good or fast a peer is.
 """
 
-import argparse
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from itertools import islice, product
-from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
-
-import clusters
-import machine
-import report
-import run
-import scib
-from data import DATA, readable
-from peer import MODULES
+from benchmarks.peers import clusters, report, run, scib
+from benchmarks.peers.data import DATA, readable
+from benchmarks.peers.peer import MODULES
+from benchmarks.shared import command, machine
 
 
 def main() -> None:
     """Run what is missing, write tables and figures."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command.parser(__doc__, seeds=[0, 1, 2])
     parser.add_argument("--data", nargs="+", choices=list(DATA), help="all that can be read; with --quick the first")
     parser.add_argument("--peers", nargs="+", default=list(MODULES), choices=list(MODULES))
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--threads", type=int, nargs="+", default=[1])
     parser.add_argument("--jobs", type=int, default=1, help="fits at a time; wall times of two threads need all cores")
     parser.add_argument("--timeout", type=float, default=7200, help="seconds after which a fit is given up")

@@ -1,9 +1,10 @@
 """Clusters of all kept embeddings, in one process: compiling the graph takes a minute."""
 
 import numpy as np
-from data import DATA
-from leiden import MEASURES, agreement, neighbors
-from run import Results
+
+from benchmarks.peers.data import DATA
+from benchmarks.peers.leiden import MEASURES, agreement, neighbors
+from benchmarks.peers.run import Results
 
 
 def score(results: Results) -> None:

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 from mudata import MuData
-from two_runs import two_runs
 
 import clipdim
+from benchmarks.shared.two_runs import two_runs
 
 NEW = 0.3
 QUICK_CELLS = 1_500

@@ -5,13 +5,14 @@ from pathlib import Path
 import matplotlib as mpl
 import numpy as np
 import pandas as pd
-import peer
 import scanpy as sc
 import seaborn as sns
 from anndata import AnnData
-from data import DATA
 from matplotlib.figure import Figure
-from run import Results
+
+from benchmarks.peers import peer
+from benchmarks.peers.data import DATA
+from benchmarks.peers.run import Results
 
 OWN = ("clipdim", "clipdim, 3 epochs", "clipdim, shared + private", "Harmony + clipdim", "scVI + clipdim")
 SHOWN = ("clipdim", "clipdim, shared + private", "totalVI", "MOFA+", "WNN", "concatenated PCA")

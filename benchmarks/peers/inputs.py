@@ -3,9 +3,9 @@
 import anndata
 import numpy as np
 from mudata import MuData
-from peer import Job, rows_of
 
 import clipdim
+from benchmarks.peers.peer import Job, rows_of
 
 
 def components(job: Job) -> dict[str, np.ndarray]:

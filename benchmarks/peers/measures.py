@@ -2,11 +2,12 @@
 
 import numpy as np
 import pandas as pd
-from leiden import N_NEIGHBORS, agreement
-from peer import Embedded, Job
 from scipy.sparse import csr_matrix
 
-from clipdim.evaluation import knn_labels, match_scores
+from benchmarks.peers.leiden import N_NEIGHBORS, agreement
+from benchmarks.peers.peer import Embedded, Job
+from benchmarks.shared.scores import matching
+from clipdim.evaluation import knn_labels
 
 
 def measures(job: Job, found: Embedded) -> dict[str, float]:
@@ -17,9 +18,7 @@ def measures(job: Job, found: Embedded) -> dict[str, float]:
         scores |= _label_scores(found, labels, n)
     if found.modalities:
         rna, protein = (x[n:] for x in found.modalities.values())
-        both = [match_scores(a, b, alpha=0.005) for a, b in ((rna, protein), (protein, rna))]
-        scores["top-0.5 %"] = float(np.mean([score.top_alpha for score in both]))
-        scores["FOSCTTM"] = float(np.mean([score.foscttm for score in both]))
+        scores |= matching(rna, protein)
     if job.data.batch is not None and found.joint is not None:
         batches = pd.concat([job.known.obs[job.data.batch], job.new.obs[job.data.batch]]).to_numpy().astype(str)
         named = knn_labels(found.joint[:n], batches[:n], found.joint[n:], n_neighbors=N_NEIGHBORS)

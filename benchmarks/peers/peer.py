@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from data import Data
 from mudata import MuData
 from scipy.sparse import csr_matrix
+
+from benchmarks.peers.data import Data
 
 MODULES = {
     "clipdim": "clipdim_",
@@ -77,7 +78,7 @@ class Peer:
 
 def load(name: str) -> Peer:
     """Import the adapter; an ImportError says what is not installed."""
-    return import_module(MODULES[name]).PEER
+    return import_module(f"benchmarks.peers.tools.{MODULES[name]}").PEER
 
 
 def rows_of(parts: list[MuData], modality: str, slot: str) -> np.ndarray:

@@ -2,17 +2,17 @@
 
 import contextlib
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import peer
-import scib
-import tables
-from data import DATA
-from run import Results
 
-STATIC = Path(__file__).parents[2] / "docs" / "_static"
+from benchmarks.peers import peer, scib
+from benchmarks.peers.data import DATA
+from benchmarks.peers.figures import draw_embeddings, draw_scatter
+from benchmarks.peers.run import Results
+from benchmarks.shared import tables
+from benchmarks.shared.figures import STATIC
+
 PACKAGES = ("clipdim", "scvi-tools", "muon", "mofapy2", "harmonypy", "scikit-learn", "scib-metrics")
 SCORES = [
     "15-NN accuracy",
@@ -32,14 +32,11 @@ def write(results: Results) -> None:
     """Write a table for each data set, the scores of scib-metrics and the figures."""
     table = results.table()
     for data in [name for name in DATA if name in set(table["data"])]:
-        name = f"peers_{data.replace(' ', '_')}"
         of_data = table[table["data"] == data]
         note = f"{_failures(of_data)}{_note(data, of_data, results.scib_cells)}"
-        print(tables.write(name, _scores(of_data), note=note, folder=results.folder).read_text())
-    print(tables.write("peers_settings", _settings(), note=_versions(), folder=results.folder).read_text())
+        tables.write(results.folder / f"{data.replace(' ', '_')}.md", _scores(of_data), note=note)
+    tables.write(results.folder / "settings.md", _settings(), note=_versions())
     if not results.quick:
-        from figures import draw_embeddings, draw_scatter
-
         draw_scatter(table[table["threads"] == 1], STATIC / "peers.png")
         draw_embeddings(results, STATIC / "peers_umap.png")
 
@@ -77,7 +74,7 @@ def _scores(table: pd.DataFrame) -> pd.DataFrame:
         done = table.loc[table["peer"] == name, "error"].isna().sum()
         if not done:
             continue
-        shown = {score: _share(means.loc[name, score]) for score in present}
+        shown = {score: tables.number(means.loc[name, score]) for score in present}
         named = name if done == n_seeds else f"{name} ({done} of {n_seeds} seeds)"
         row = {"": named} | {score: f"**{text}**" if best[score][name] else text for score, text in shown.items()}
         row["seconds, 1 core"] = _seconds(fastest[name])
@@ -102,10 +99,6 @@ def _best(means: pd.Series, variances: pd.Series, *, least: bool) -> pd.Series:
     """Which means are the best, or no farther from it than one seed is from another (standard deviation)."""
     behind = means - means.min() if least else means.max() - means
     return behind <= (0.0 if variances.isna().all() else np.sqrt(variances.mean()))
-
-
-def _share(value: float) -> str:
-    return "-" if np.isnan(value) else f"{value:.3f}".removeprefix("0")
 
 
 def _seconds(value: float) -> str:

@@ -2,7 +2,6 @@
 
 import json
 import os
-import resource
 import subprocess
 import sys
 import time
@@ -15,8 +14,15 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import torch
 
-FOLDER = Path(__file__).parents[1] / "results"
+from benchmarks.peers import peer
+from benchmarks.peers.data import DATA, split
+from benchmarks.peers.measures import measures
+from benchmarks.shared import machine
+
+FOLDER = Path(__file__).parent
+ROOT = Path(__file__).parents[2]
 LOCK = RLock()
 KEYS = ["data", "peer", "seed", "threads"]
 DONE = "done"
@@ -38,7 +44,7 @@ class Results:
     @property
     def path(self) -> Path:
         """The CSV."""
-        return self.folder / "peers.csv"
+        return self.folder / "fits.csv"
 
     @property
     def scib_cells(self) -> int:
@@ -102,9 +108,10 @@ def fit(row: dict[str, Any], results: Results, *, timeout: float) -> None:
     job = {**row, "quick": results.quick, "seconds": float(seconds.iloc[0]) if len(seconds) else None}
     job["path"] = str(results.embedding(row))
     threads = {f"{name}_NUM_THREADS": str(row["threads"]) for name in ("OMP", "MKL", "OPENBLAS", "NUMBA")}
-    command = [sys.executable, __file__, json.dumps(job)]
+    command = [sys.executable, "-m", "benchmarks.peers.run", json.dumps(job)]
+    options = {"env": {**os.environ, **threads}, "cwd": ROOT, "timeout": timeout}
     try:
-        done = subprocess.run(command, env={**os.environ, **threads}, capture_output=True, text=True, timeout=timeout)
+        done = subprocess.run(command, capture_output=True, text=True, **options)
         lines = done.stdout.strip().splitlines()
         scores = json.loads(lines[-1]) if done.returncode == 0 else {"error": _last_line(done.stderr)}
     except subprocess.TimeoutExpired:
@@ -120,13 +127,7 @@ def _last_line(text: str) -> str:
 
 def measure(arguments: dict[str, Any]) -> dict[str, Any]:
     """Prepare, fit, embed and score in this process."""
-    sys.path.insert(0, str(Path(__file__).parents[1]))
     warnings.simplefilter("ignore")
-    import peer
-    import torch
-    from data import DATA, split
-    from measures import measures
-
     try:
         chosen = peer.load(arguments["peer"])
     except ImportError as error:
@@ -143,8 +144,7 @@ def measure(arguments: dict[str, Any]) -> dict[str, Any]:
     start, cpu = time.perf_counter(), time.process_time()
     model = chosen.fit(job, prepared)
     cost = {"seconds": time.perf_counter() - start, "cpu_seconds": time.process_time() - cpu}
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
-    cost["peak_gib"] = peak / 2**30
+    cost["peak_gib"] = machine.peak_memory() / 2**30
     if arguments["threads"] > 1:
         # the scores are those of one thread
         return cost

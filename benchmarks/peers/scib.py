@@ -2,8 +2,9 @@
 
 import numpy as np
 import pandas as pd
-from data import DATA
-from run import Results
+
+from benchmarks.peers.data import DATA
+from benchmarks.peers.run import Results
 
 COLUMNS = ["bio conservation", "batch correction"]
 
@@ -29,7 +30,7 @@ def score(results: Results) -> None:
 
 def _scores(results: Results, data: str, embeddings: dict[str, pd.DataFrame]) -> pd.DataFrame:
     """Scores of each embedding, of the same labelled cells: the time is quadratic in them."""
-    from scib_scores import BATCH, BIO, scib_scores
+    from benchmarks.shared.scib import BATCH, BIO, scib_scores
 
     obs = DATA[data].load().obs
     cells = next(iter(embeddings.values())).index

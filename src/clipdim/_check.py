@@ -12,9 +12,10 @@ def integer(name: str, value: Any, *, least: int | None = None, most: int | None
     msg = f"{name} must be an integer{' of ' * bool(limits)}{limits}, got {value!r}{'; ' * bool(hint)}{hint}"
     if not isinstance(value, Integral) or isinstance(value, bool):
         raise TypeError(msg)
-    if (least is not None and value < least) or (most is not None and value > most):
+    found = int(value)
+    if (least is not None and found < least) or (most is not None and found > most):
         raise ValueError(msg)
-    return int(value)
+    return found
 
 
 def number(
@@ -68,7 +69,11 @@ def slot(name: str, value: Any) -> str:
 
 def seed(value: Any, *, name: str = "random_state", below: int = 2**63) -> int:
     """Return ``value`` as an int if it can seed a generator; torch refuses numpy integers, scikit-learn 2**32."""
-    return integer(name, value, least=0, most=below - 1)
+    msg = f"{name} must be an integer of at least 0 and below 2**{below.bit_length() - 1}, got {value!r}"
+    try:
+        return integer(name, value, least=0, most=below - 1)
+    except ValueError:
+        raise ValueError(msg) from None
 
 
 def _limits(*limits: tuple[str, float | None]) -> str:

@@ -1,11 +1,7 @@
-"""Every slot name that clipdim reads or writes, once, and the types of what lies in ``.uns``."""
+"""Every name of a slot, or of a column that more than one file reads, once."""
 
 from collections.abc import Iterable
 from itertools import product
-from typing import Any, TypedDict
-
-import numpy as np
-import pandas as pd
 
 KEY = "clipdim"
 SWEEP = "clipdim_sweep"
@@ -25,8 +21,15 @@ TRAIN = "train"
 HELD_OUT = "held-out"
 NORM_SET = "norm set"
 
-# the joint embedding among the results by modality
+# the joint embedding among the results by modality, and the method of its labels in tables of accuracy
 JOINT = "joint"
+JOINT_KNN = "joint k-NN"
+
+# the label of a cell whose transferred one is too unsure
+UNASSIGNED = "unassigned"
+
+# the table of ``tl.intrinsic_dimension`` where its figures look for it
+DIMENSION = "intrinsic_dimension"
 
 # spelled as in the modality names that scanpy, muon and scvi-tools users give
 RNA_NAMES = ("rna", "gex", "RNA", "GEX")
@@ -35,8 +38,8 @@ PROTEIN_NAMES = ("prot", "protein", "adt", "PROT", "protein_expression", "ADT")
 
 def alike(names: Iterable[str], wanted: Iterable[str]) -> dict[str, str]:
     """Which of some names of modalities stand for the same as which wanted one, as ``"gex"`` and ``"rna"`` do."""
-    pairs = product(names, wanted)
-    return {name: other for name, other in pairs for known in (RNA_NAMES, PROTEIN_NAMES) if {name, other} <= {*known}}
+    both = product(names, wanted)
+    return {name: other for name, other in both for known in (RNA_NAMES, PROTEIN_NAMES) if {name, other} <= {*known}}
 
 
 def embedding(key: str = KEY) -> str:
@@ -94,88 +97,11 @@ def pair_name(first: str, second: str) -> str:
     return f"{first} and {second}"
 
 
-class Dimension(TypedDict):
-    """One entry of ``.uns[key]["intrinsic_dimension"]``, which has one for each modality and one named ``"joint"``."""
-
-    estimate: float
-    low: float
-    high: float
-    estimator: str
-    aggregation: str
-    n_neighbors: int
-    n_cells: int
-    cells: str
+def temperature_of(first: str, second: str) -> str:
+    """Column of the history of a fit with the temperature of a pair of modalities."""
+    return f"temperature_{pair_name(first, second)}"
 
 
-class Snapshots(TypedDict):
-    """``.uns[key]["snapshots"]``: the embeddings of some cells along the training."""
-
-    epochs: np.ndarray
-    """Epochs of training behind each snapshot, ascending; 0 is the untrained model."""
-    cells: np.ndarray
-    """Names of the cells."""
-    split: str
-    embeddings: dict[str, np.ndarray]
-    """(snapshots x cells x out_dim) for each modality."""
-
-
-class Fit(TypedDict, total=False):
-    """``mdata.uns[key]``."""
-
-    version: str
-    params: dict[str, Any]
-    history: pd.DataFrame
-    temperature: float
-    pairs: pd.DataFrame
-    """One row for each pair of modalities: temperature, similarities, the dimension that the two share."""
-    intrinsic_dimension: dict[str, Dimension]
-    encoders: dict[str, dict[str, np.ndarray]]
-    features: dict[str, np.ndarray]
-    snapshots: Snapshots
-    shift: pd.DataFrame
-    private: dict[str, Any]
-    """Maps to the private dimensions of each modality, and how they stand beside the shared embedding."""
-    private_variance: pd.DataFrame
-    match: pd.DataFrame
-    classify: pd.DataFrame
-    confusion: pd.DataFrame
-    diagnose: pd.DataFrame
-    loadings: pd.DataFrame
-    private_loadings: pd.DataFrame
-    directions: np.ndarray
-    """(out_dim x directions) unit vectors that the loadings belong to."""
-
-
-class Sweep(TypedDict):
-    """``mdata.uns[key]`` of a sweep."""
-
-    settings: dict[str, Any]
-    table: pd.DataFrame
-    failures: pd.DataFrame
-
-
-class Setup(TypedDict, total=False):
-    """``mdata.uns["clipdim_setup"]``."""
-
-    version: str
-    modalities: np.ndarray
-    use_rep: dict[str, str]
-    """Representation of each modality."""
-    batch_key: str | np.ndarray
-    """Column of ``.obs``, or an array of several; left out where there is none."""
-
-
-class Model(TypedDict, total=False):
-    """``.uns["clipdim_model"]`` of a saved model."""
-
-    key: str
-    """Name of the fit."""
-    n_latent: int
-    recipe: str | dict[str, Any]
-    """As it was given: a name, or the fields that are not None."""
-    similarity: str
-    """Left out where it is the recipe's."""
-    cells: np.ndarray
-    """Names of the cells that the model was trained with."""
-    split: np.ndarray
-    """Split of each of them, ``""`` for those without."""
+def of_modality(measure: str, modality: str) -> str:
+    """Column of the history of a fit with a measure of one modality."""
+    return f"{measure}_{modality}"

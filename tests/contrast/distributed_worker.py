@@ -8,15 +8,19 @@ import torch
 from torch import distributed
 
 from clipdim.contrast import RECIPES, ContrastiveModel, train
+from clipdim.contrast.distillation import Distillation
 from clipdim.contrast.distributed import average_gradients, gather_rows
+from clipdim.contrast.objective import Contrastive
 
 QUIET = replace(RECIPES["default"], input_noise=0.0, width=16, shuffle=False, batch_size=48, max_epochs=3)
 CASES = {
-    "cosine": (QUIET, ("a", "b"), False),
-    "groups": (QUIET, ("a", "b"), True),
-    "three modalities": (QUIET, ("a", "b", "c"), False),
-    "norms of the minibatch": (replace(QUIET, similarity="inner"), ("a", "b"), False),
-    "norm set": (replace(QUIET, similarity="inner", norm_fraction=0.1), ("a", "b"), False),
+    "cosine": (QUIET, ("a", "b")),
+    "groups": (QUIET, ("a", "b")),
+    "three modalities": (QUIET, ("a", "b", "c")),
+    "norms of the minibatch": (replace(QUIET, similarity="inner"), ("a", "b")),
+    # of both one process has one more, which is left out
+    "191 cells, 21 in the norm set": (replace(QUIET, similarity="inner", norm_fraction=0.1), ("a", "b")),
+    "distillation": (QUIET, ("a", "b")),
 }
 
 
@@ -27,50 +31,51 @@ def cells(modalities, n, seed):
 
 
 def case(name):
-    """Model, cells, groups and norm set of a case; the same in every process."""
-    recipe, modalities, grouped = CASES[name]
-    model = ContrastiveModel(dict.fromkeys(modalities, 7), 5, recipe).initialize(torch.Generator().manual_seed(0))
-    groups = torch.arange(192).remainder(3) if grouped else None
-    return model, cells(modalities, 192, 1), groups, cells(modalities, 20, 2) if recipe.norm_fraction else None
+    """Model, objective, cells, groups and norm set of a case; the same in every process."""
+    recipe, modalities = CASES[name]
+    model = ContrastiveModel.create(dict.fromkeys(modalities, 7), 5, recipe)
+    model.initialize(torch.Generator().manual_seed(0))
+    objective = Contrastive()
+    if name == "distillation":
+        model, objective = model.project(torch.eye(5)[:, :3]), Distillation(model)
+    inputs = cells(modalities, 191 if recipe.norm_fraction else 192, 1)
+    groups = torch.arange(192).remainder(3) if name in ("groups", "distillation") else None
+    return model, objective, inputs, groups, cells(modalities, 21, 2) if recipe.norm_fraction else None
+
+
+def rows(arrays, which):
+    return None if arrays is None else {modality: x[which] for modality, x in arrays.items()}
 
 
 def in_one_process(name):
     """Gradients of the first minibatch, and weights after training."""
-    model, inputs, groups, norm_inputs = case(name)
-    first = {modality: x[:48] for modality, x in inputs.items()}
-    model.loss(first, groups=None if groups is None else groups[:48], norm_inputs=norm_inputs).backward()
+    model, objective, inputs, groups, norm_inputs = case(name)
+    norm_inputs = rows(norm_inputs, slice(20))
+    first = rows(inputs, slice(48))
+    objective(model, first, groups=None if groups is None else groups[:48], norm_inputs=norm_inputs).backward()
     gradients = [p.grad.clone() for p in model.parameters()]
-    epochs = list(train(model, inputs, generator=torch.Generator(), groups=groups, norm_inputs=norm_inputs))
+    arguments = {"objective": objective, "groups": groups, "norm_inputs": norm_inputs}
+    epochs = list(train(model, inputs, generator=torch.Generator(), **arguments))
     return gradients, [p.detach() for p in model.parameters()], [epoch.loss for epoch in epochs]
 
 
 def in_all_processes(name, group):
-    """The same with every second pair of rows: together the minibatches are those of one process."""
-    model, inputs, groups, norm_inputs = case(name)
-    mine = slice(group.rank(), None, group.size())
-    inputs = {modality: x[mine] for modality, x in inputs.items()}
+    """The same with every second cell: together the minibatches are those of one process."""
+    model, objective, inputs, groups, norm_inputs = case(name)
+    mine, n = slice(group.rank(), None, group.size()), 48 // group.size()
+    inputs, norm_inputs = rows(inputs, mine), rows(norm_inputs, mine)
     groups = None if groups is None else groups[mine]
-    norm_inputs = None if norm_inputs is None else {modality: x[mine] for modality, x in norm_inputs.items()}
-    n = 48 // group.size()
-    first = {modality: x[:n] for modality, x in inputs.items()}
-    model.loss(
-        first,
+    objective(
+        model,
+        rows(inputs, slice(n)),
         groups=None if groups is None else groups[:n],
-        norm_inputs=norm_inputs,
-        gather=lambda rows: gather_rows(rows, group),
+        norm_inputs=rows(norm_inputs, slice(20 // group.size())),
+        gather=lambda x: gather_rows(x, group),
     ).backward()
     average_gradients(model.parameters(), group)
     gradients = [p.grad.clone() for p in model.parameters()]
-    epochs = list(
-        train(
-            model,
-            inputs,
-            generator=torch.Generator(),
-            groups=groups,
-            norm_inputs=norm_inputs,
-            process_group=group,
-        )
-    )
+    arguments = {"objective": objective, "groups": groups, "norm_inputs": norm_inputs, "process_group": group}
+    epochs = list(train(model, inputs, generator=torch.Generator(), **arguments))
     return gradients, [p.detach() for p in model.parameters()], [epoch.loss for epoch in epochs]
 
 

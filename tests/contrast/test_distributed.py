@@ -20,8 +20,12 @@ def results(tmp_path_factory):
         subprocess.Popen([sys.executable, WORKER, folder, str(rank), "2"], stderr=subprocess.PIPE, text=True)
         for rank in range(2)
     ]
-    for process in processes:
-        assert process.wait(timeout=120) == 0, process.stderr.read()
+    try:
+        for process in processes:
+            assert process.wait(timeout=120) == 0, process.stderr.read()
+    finally:
+        for process in processes:  # one waits for the other for half an hour
+            process.kill()
     return [torch.load(folder / f"{rank}.pt") for rank in range(2)]
 
 
@@ -34,7 +38,7 @@ def test_gradients_equal_those_of_one_process(results, case):
 
 
 # minibatches of groups are drawn by a process that trains alone, and not by several
-@pytest.mark.parametrize("case", [case for case in worker.CASES if case != "groups"])
+@pytest.mark.parametrize("case", [case for case in worker.CASES if case not in ("groups", "distillation")])
 def test_training_equals_that_of_one_process(results, case):
     _, weights, losses = worker.in_one_process(case)
     for result in results:

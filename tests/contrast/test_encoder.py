@@ -69,6 +69,19 @@ def test_constant_features_give_finite_output(value):
     assert torch.isfinite(constant.train()(torch.full((9, 5), value), generator())).all()
 
 
+def test_nearly_constant_features_keep_their_unit():
+    """What rounding leaves of a constant is no spread to divide by; a small one is."""
+    x = inputs()
+    x[:, 1] = 0.25 + 1e-7 * torch.rand(200, generator=generator())
+    x[:, 2] = 1e-3 * torch.randn(200, generator=generator())
+    encoder = Encoder(5, 3, RECIPE).initialize(generator()).standardize(x).eval()
+    assert encoder.scale[1] == 1
+    assert encoder.scale[2].item() == pytest.approx(x[:, 2].std(correction=0).item(), rel=1e-5)
+    other = x.clone()
+    other[:, 1] += 0.01  # a new cell measured a little off
+    torch.testing.assert_close(encoder(other), encoder(x), rtol=0, atol=0.05)
+
+
 def test_noise_has_the_spread_of_the_features_together():
     recipe = replace(RECIPE, input_noise=0.5, n_hidden=0, linear_path=False)
     encoder = Encoder(5, 5, recipe).initialize(generator()).standardize(inputs()).train()
@@ -103,6 +116,22 @@ def test_arrays_give_the_same_encoder():
         np.testing.assert_array_equal(array, arrays[name])
 
 
+@pytest.mark.parametrize("change", [{"n_hidden": 10**9}, {"width": 10**9}, {"n_hidden": 1}, {"linear_path": False}])
+def test_arrays_of_another_recipe_are_refused_at_once(change):
+    arrays = Encoder(5, 3, RECIPE).initialize(generator()).to_arrays()
+    with pytest.raises(ValueError, match="are not those of its recipe"):
+        Encoder.from_arrays(arrays, replace(RECIPE, **change))
+
+
+@pytest.mark.parametrize("name", ["mean", "noise", "layers.1.bias", "layers.2.bias", "linear.weight"])
+def test_damaged_arrays_are_refused(name):
+    arrays = Encoder(5, 3, RECIPE).initialize(generator()).to_arrays()
+    missing = {other: array for other, array in arrays.items() if other != name}
+    for damaged in (missing, {**arrays, name: arrays[name][None]}):
+        with pytest.raises(ValueError, match=f"'{name}'.* are not those of its recipe"):
+            Encoder.from_arrays(damaged, RECIPE)
+
+
 def test_arrays_are_copies():
     encoder = Encoder(5, 3, RECIPE).initialize(generator())
     arrays = encoder.to_arrays()
@@ -131,3 +160,7 @@ def test_weights_are_drawn_as_by_torch():
         for values in (layer.weight, layer.bias):
             assert values.abs().max() <= bound
         np.testing.assert_allclose(layer.weight.std().item(), bound / 3**0.5, rtol=0.05)
+    for layer in ours.layers[:-1]:  # uniform, both signs
+        bound = layer.in_features**-0.5
+        np.testing.assert_allclose(layer.bias.detach().std().item(), bound / 3**0.5, rtol=0.1)
+        np.testing.assert_allclose(layer.bias.detach().mean().item(), 0, atol=0.1 * bound)

@@ -8,18 +8,21 @@ from clipdim.contrast import info_nce, loss
 from clipdim.contrast.loss import info_nce_plain
 
 
-@pytest.fixture(autouse=True, params=["whole matrix", "tiles"])
-def algorithm(request, monkeypatch):
-    """Run each test by both algorithms, and with tiles that do not divide the batches."""
-    monkeypatch.setattr(loss, "PLAIN_PAIRS", 10**6 if request.param == "whole matrix" else 0)
+@pytest.fixture(autouse=True)
+def tiles(monkeypatch):
+    """All through tiles that do not divide the batches."""
+    monkeypatch.setattr(loss, "PLAIN_CELLS", 0)
     monkeypatch.setattr(loss.tiles, "CPU_TILE", (4, 5))
-    return request.param
 
 
-@pytest.fixture
-def tiles(algorithm):
-    if algorithm != "tiles":
-        pytest.skip("of the tiles only")
+@pytest.fixture(params=["whole matrix", "tiles"])
+def algorithm(request, monkeypatch, tiles):
+    """One after the other."""
+    if request.param == "whole matrix":
+        monkeypatch.setattr(loss, "PLAIN_CELLS", 10**6)
+
+
+by_both = pytest.mark.usefixtures("algorithm")
 
 
 def naive_info_nce(u, v, temperature):
@@ -31,6 +34,7 @@ def naive_info_nce(u, v, temperature):
     return sum(rows) / (2 * n) + sum(columns) / (2 * n)
 
 
+@by_both
 @pytest.mark.parametrize("temperature", [0.05, 0.7, 3.0])
 @pytest.mark.parametrize(("n", "d"), [(1, 3), (2, 1), (9, 4)])
 def test_equals_the_naive_formula(unit_rows, n, d, temperature):
@@ -40,11 +44,13 @@ def test_equals_the_naive_formula(unit_rows, n, d, temperature):
     assert info_nce(u.float(), v.float(), temperature).item() == pytest.approx(expected, rel=1e-4, abs=1e-6)
 
 
+@by_both
 def test_is_symmetric_in_the_modalities(unit_rows):
     u, v = unit_rows(8, 3), unit_rows(8, 3, seed=1)
     assert info_nce(u, v, 0.3).item() == pytest.approx(info_nce(v, u, 0.3).item(), rel=1e-12)
 
 
+@by_both
 @pytest.mark.parametrize("groups", [None, torch.tensor([0, 1, 0, 1, 2, 0])])
 def test_gradients(unit_rows, groups):
     u, v = (unit_rows(6, 3, seed=seed).requires_grad_() for seed in (0, 1))
@@ -52,6 +58,7 @@ def test_gradients(unit_rows, groups):
     assert torch.autograd.gradcheck(lambda *args: info_nce(*args, groups=groups), (u, v, temperature))
 
 
+@by_both
 def test_groups_equal_each_group_on_its_own(unit_rows):
     u, v = unit_rows(12, 3), unit_rows(12, 3, seed=1)
     groups = torch.tensor([0, 7, 0, 3, 3, 0, 7, 0, 3, 3, 0, 0])
@@ -63,11 +70,13 @@ def test_groups_equal_each_group_on_its_own(unit_rows):
     assert together == pytest.approx(apart / 12, rel=1e-12)
 
 
+@by_both
 def test_one_group_is_no_group(unit_rows):
     u, v = unit_rows(8, 3), unit_rows(8, 3, seed=1)
     assert info_nce(u, v, 0.2, groups=torch.full((8,), 4)).item() == info_nce(u, v, 0.2).item()
 
 
+@by_both
 def test_a_cell_alone_in_its_group_adds_nothing(unit_rows):
     u, v = (unit_rows(4, 3, seed=seed).requires_grad_() for seed in (0, 1))
     loss = info_nce(u, v, 0.01, groups=torch.arange(4))
@@ -76,6 +85,7 @@ def test_a_cell_alone_in_its_group_adds_nothing(unit_rows):
     assert torch.equal(u.grad, torch.zeros_like(u))
 
 
+@by_both
 def test_telling_the_groups_apart_does_not_lower_the_loss():
     groups = torch.arange(10) % 2
     u = torch.nn.functional.one_hot(groups).double()
@@ -86,12 +96,14 @@ def test_telling_the_groups_apart_does_not_lower_the_loss():
     assert info_nce(nothing, nothing, 0.01, groups=groups).item() == pytest.approx(math.log(5))
 
 
-@pytest.mark.parametrize("n", [2, 256])
+@by_both
+@pytest.mark.parametrize("n", [2, 40])
 def test_embeddings_without_information_cost_log_n(n):
     u = torch.ones(n, 4) / 2
     assert info_nce(u, u, 0.1).item() == pytest.approx(math.log(n), rel=1e-6)
 
 
+@by_both
 def test_lowest_temperature_is_finite(unit_rows):
     u, v = (unit_rows(64, 8, seed=seed).float().requires_grad_() for seed in (0, 1))
     temperature = torch.tensor(1e-4, requires_grad=True)
@@ -110,7 +122,7 @@ def test_shapes_that_do_not_fit(shapes):
 
 @pytest.mark.parametrize("groups", [torch.zeros(3), torch.zeros(4, 1)])
 def test_groups_of_the_wrong_shape(groups):
-    with pytest.raises(ValueError, match="one entry a pair"):
+    with pytest.raises(ValueError, match="one entry a cell"):
         info_nce(torch.ones(4, 3), torch.ones(4, 3), 0.1, groups=groups)
 
 
@@ -123,10 +135,10 @@ def test_draws_no_random_numbers(unit_rows):
 
 @pytest.mark.parametrize("grouped", [False, True])
 @pytest.mark.parametrize("temperature", [1.0, 0.05, 0.01, 1e-3, 1e-4])
-def test_tiles_equal_the_whole_matrix_in_float64(embeddings, gradients, tiles, monkeypatch, kind, temperature, grouped):
+def test_tiles_equal_the_whole_matrix_in_float64(embeddings, gradients, monkeypatch, kind, temperature, grouped):
     monkeypatch.setattr(loss.tiles, "CPU_TILE", (96, 200))
     u, v = embeddings(kind)
-    # among them groups of one pair
+    # among them groups of one cell
     groups = torch.arange(len(u)).remainder(7).index_fill(0, torch.tensor([3, 40]), 9) if grouped else None
     if grouped:
         groups[5] = -1
@@ -138,7 +150,7 @@ def test_tiles_equal_the_whole_matrix_in_float64(embeddings, gradients, tiles, m
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_tiles_keep_the_digits_of_a_loss_near_zero(tiles, dtype):
+def test_tiles_keep_the_digits_of_a_loss_near_zero(dtype):
     # two orthogonal pairs: log(1 + exp(-1/t)), below what float32 can hold beside 1
     temperature = torch.tensor(1 / 32, dtype=dtype, requires_grad=True)
     u = torch.eye(2, dtype=dtype).requires_grad_()
@@ -173,13 +185,32 @@ def test_pairs_of_three_modalities(unit_rows):
     torch.testing.assert_close(actual, torch.autograd.grad(total(info_nce_plain), (*x, temperature)))
 
 
-def test_gradient_of_one_side_only(unit_rows):
-    u, v = unit_rows(9, 3).requires_grad_(), unit_rows(9, 3, seed=1)
-    (3 * info_nce(u, v, 0.3)).backward()
-    expected = torch.autograd.grad(3 * info_nce_plain(u, v, 0.3), u)[0]
-    torch.testing.assert_close(u.grad, expected, rtol=1e-6, atol=1e-7)
+@pytest.mark.parametrize("asks", [(True, False, False), (False, True, False), (False, False, True)])
+def test_one_gradient_only(unit_rows, asks):
+    values = unit_rows(9, 3), unit_rows(9, 3, seed=1), torch.tensor(0.3, dtype=torch.float64)
+    args = [x.requires_grad_(ask) for x, ask in zip(values, asks, strict=True)]
+    (3 * info_nce(*args)).backward()
+    asked = args[asks.index(True)]
+    torch.testing.assert_close(asked.grad, torch.autograd.grad(3 * info_nce_plain(*args), asked)[0])
+    assert all(x.grad is None for x in args if x is not asked)
 
 
+def test_arguments_that_are_not_contiguous(unit_rows):
+    u, v = (unit_rows(3, 40, seed=seed).T for seed in (0, 1))
+    expected = info_nce(u.contiguous(), v.contiguous(), 0.3).item()
+    assert info_nce(u, v, 0.3).item() == pytest.approx(expected, rel=1e-12)
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("n", [2_000, 9_000])
+def test_on_a_gpu(embeddings, gradients, n):
+    u, v = (x.cuda() for x in embeddings("close", n=n))
+    expected = gradients(info_nce_plain, u, v, 0.05, torch.float64)
+    for actual, oracle in zip(gradients(info_nce, u, v, 0.05, torch.float32), expected, strict=True):
+        assert (actual - oracle).norm() <= 1e-5 * oracle.norm()
+
+
+@by_both
 def test_autocast_computes_in_float32(unit_rows):
     u, v = (unit_rows(64, 8, seed=seed).float().requires_grad_() for seed in (0, 1))
     with torch.autocast("cpu", dtype=torch.bfloat16):
@@ -190,6 +221,7 @@ def test_autocast_computes_in_float32(unit_rows):
     assert all(map(torch.equal, torch.autograd.grad(value, (u, v)), torch.autograd.grad(expected, (u, v))))
 
 
+@by_both
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 def test_half_precision_is_computed_in_float32(unit_rows, dtype):
     u, v = (unit_rows(64, 8, seed=seed).to(dtype).requires_grad_() for seed in (0, 1))
@@ -200,6 +232,7 @@ def test_half_precision_is_computed_in_float32(unit_rows, dtype):
     assert value.item() == pytest.approx(info_nce_plain(u.double(), v.double(), 0.05).item(), rel=1e-6)
 
 
+@by_both
 @pytest.mark.parametrize("value", [math.nan, math.inf])
 def test_what_is_not_finite_shows(unit_rows, value):
     u, v = unit_rows(9, 3), unit_rows(9, 3, seed=1)
@@ -207,7 +240,7 @@ def test_what_is_not_finite_shows(unit_rows, value):
     assert not math.isfinite(info_nce(u, v, 0.1).item())
 
 
-def test_order_of_the_groups_does_not_matter(unit_rows, gradients, tiles):
+def test_order_of_the_groups_does_not_matter(unit_rows, gradients):
     u, v = unit_rows(30, 3), unit_rows(30, 3, seed=1)
     groups = torch.arange(30) % 4
     shuffled = torch.randperm(30, generator=torch.Generator().manual_seed(0))

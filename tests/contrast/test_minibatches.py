@@ -41,6 +41,19 @@ def test_full_minibatches_are_of_one_group():
     assert any(len(found) > 1 for found in pure)
 
 
+def test_mixed_minibatches_come_anywhere_in_an_epoch():
+    """At the end of each they would be learned from last, when the rate is low."""
+    groups = torch.arange(400) % 2  # each of 200 cells: three whole minibatches and 8 cells left
+    groups[:10] = 2  # of a small group
+    minibatches = Minibatches(everywhere(400), 64, groups)
+    places = []
+    for seed in range(40):
+        mixed = [len(set(groups[torch.tensor(cells)].tolist())) > 1 for cells in cells_of(minibatches, seed)]
+        assert mixed.count(True) == 1
+        places.append(mixed.index(True))
+    assert set(places) == set(range(len(minibatches)))
+
+
 def test_every_cell_of_a_small_group_comes_up():
     groups = torch.zeros(400, dtype=torch.long)
     groups[:20], groups[20:35] = 1, 2

@@ -61,7 +61,7 @@ def test_does_not_import_the_compiler_of_pytorch():
         "generator = torch.Generator().manual_seed(0)\n"
         "x = torch.randn(512, 5, generator=generator)\n"
         "recipe = replace(RECIPES['default'], max_epochs=1)\n"
-        "model = ContrastiveModel({'a': 5, 'b': 5}, 4, recipe).initialize(generator)\n"
+        "model = ContrastiveModel.create({'a': 5, 'b': 5}, 4, recipe).initialize(generator)\n"
         "list(train(model, {'a': x, 'b': x}, generator=generator))\n"
         "sys.exit('torch._dynamo' in sys.modules)\n"
     )

@@ -1,9 +1,11 @@
-from dataclasses import FrozenInstanceError, asdict, replace
+import math
+import re
+from dataclasses import FrozenInstanceError, asdict, fields, replace
 
 import numpy as np
 import pytest
 
-from clipdim.contrast import RECIPES, Recipe
+from clipdim.contrast import RECIPES, Encoder, Recipe
 
 
 def test_paper_settings_to_the_letter():
@@ -29,6 +31,14 @@ def test_epochs_follow_from_the_number_of_cells():
     assert all(isinstance(recipe.n_epochs(n), int) for n in (1, 10, 500_000))
 
 
+@pytest.mark.parametrize("batch_size", [256, 20_000])
+@pytest.mark.parametrize("n_batches", [1, 2, 7, 11, 59])
+def test_few_batches_make_at_least_60_steps(batch_size, n_batches):
+    recipe = replace(RECIPES["default"], batch_size=batch_size, max_epochs=None)
+    for n_cells in (n_batches * batch_size, (n_batches + 1) * batch_size - 1):
+        assert recipe.n_epochs(n_cells) * n_batches >= 60
+
+
 def test_epochs_that_were_set():
     assert {replace(RECIPES["default"], max_epochs=7).n_epochs(n) for n in (10, 10_000, 10_000_000)} == {7}
 
@@ -41,23 +51,39 @@ def test_is_frozen():
 @pytest.mark.parametrize(
     ("name", "values"),
     [
-        ("similarity", ["dot", None]),
+        ("similarity", ["dot"]),
+        ("loss", ["hinge", "loss"]),
         ("optimizer", ["sgd"]),
-        ("max_epochs", [0, -1, 2.5, True, "3"]),
-        ("batch_size", [0, 1, -5, 2.5, None]),
+        ("max_epochs", [0, -1]),
+        ("batch_size", [0, 1, -5]),
         ("width", [0]),
         ("n_hidden", [-1]),
-        ("lr", [0.0, -1.0, float("nan"), float("inf"), "x", None]),
+        ("lr", [0.0, -1.0, math.nan, math.inf]),
         ("min_temperature", [0.0]),
         ("temperature_rate", [-4.0]),
-        ("initial_temperature", [1e-4, 0.0, float("nan")]),
-        ("norm_fraction", [-0.1, 1.0]),
-        ("precision", ["float16", None]),
+        ("initial_temperature", [1e-4, 0.0, math.nan]),
+        ("input_noise", [-1.0, math.nan, math.inf]),
+        ("weight_decay", [-1.0, math.nan]),
+        ("norm_fraction", [-0.1, 1.0, math.nan]),
+        ("precision", ["float16"]),
     ],
 )
 def test_settings_out_of_range(name, values):
     for value in values:
-        with pytest.raises(ValueError, match=name):
+        with pytest.raises(ValueError, match=f"^{name} must be .*, got {value!r}"):
+            replace(RECIPES["default"], **{name: value})
+
+
+@pytest.mark.parametrize("name", [field.name for field in fields(Recipe)])
+def test_settings_of_another_type(name):
+    """No setting takes a list; a word, a number and a flag are told apart."""
+    default = getattr(RECIPES["default"], name)
+    wrong = [[], {}, *([] if name == "max_epochs" else [None])]
+    wrong += [] if isinstance(default, bool) else [True]
+    wrong += [1, 0.5] if isinstance(default, bool | str) else ["3"]
+    wrong += [2.5] if name in ("max_epochs", "batch_size", "width", "n_hidden") else []
+    for value in wrong:
+        with pytest.raises(TypeError, match=f"^{name} must be .*, got {re.escape(repr(value))}"):
             replace(RECIPES["default"], **{name: value})
 
 
@@ -72,7 +98,22 @@ def test_from_stored():
     assert Recipe.from_stored(settings) == RECIPES["paper"]
     del settings["adaptive_noise"]
     assert Recipe.from_stored(settings) == replace(RECIPES["paper"], adaptive_noise=Recipe().adaptive_noise)
+    # of a version that had it
+    assert Recipe.from_stored({**settings, "cuda_graph": True}) == Recipe.from_stored(settings)
     with pytest.raises(ValueError, match=r"the settings \['dropout', 'heads'\], which this version .*fit again with"):
         Recipe.from_stored({**settings, "dropout": 0.1, "heads": 4})
     with pytest.raises(ValueError, match="width must be an integer of at least 1"):
         Recipe.from_stored({**settings, "width": 0})
+
+
+@pytest.mark.parametrize("recipe", [*RECIPES.values(), replace(RECIPES["default"], n_hidden=0, width=7)])
+@pytest.mark.parametrize(("n_features", "out_dim"), [(5, 3), (1, 1)])
+def test_shapes_are_those_of_the_encoder(recipe, n_features, out_dim):
+    arrays = Encoder(n_features, out_dim, recipe).to_arrays()
+    assert dict(recipe.encoder_shapes(n_features, out_dim)) == {name: array.shape for name, array in arrays.items()}
+
+
+def test_shapes_of_absurdly_many_layers_come_one_by_one():
+    shapes = Recipe(n_hidden=10**12, width=10**12).encoder_shapes(5, 3)
+    first = dict(next(shapes) for _ in range(6))
+    assert first["layers.0.weight"] == (10**12, 5)

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from clipdim.contrast import RECIPES, ContrastiveModel, train
+from clipdim.contrast.objective import Contrastive
 
 DEFAULT, PAPER = RECIPES["default"], RECIPES["paper"]
 
@@ -25,29 +26,33 @@ def paired(n=300, *, shared=3, seed=0):
 
 
 def fitted(recipe, inputs, *, seed=0, **arguments):
-    model = ContrastiveModel({name: x.shape[1] for name, x in inputs.items()}, 4, recipe).initialize(generator(seed))
+    model = ContrastiveModel.create({name: x.shape[1] for name, x in inputs.items()}, 4, recipe).initialize(
+        generator(seed)
+    )
     if recipe.standardize:
         for name, encoder in model.encoders.items():
             encoder.standardize(inputs[name])
     return model, list(train(model, inputs, generator=generator(seed), **arguments))
 
 
-def record_batches(monkeypatch):
-    """List that fills with the rows of every minibatch; needs a modality ``row`` that holds the row's number."""
-    batches = []
-    loss = ContrastiveModel.loss
+class Recording(Contrastive):
+    """Keeps the rows of every minibatch; needs a modality ``row`` that holds the row's number."""
 
-    def recording(self, inputs, **arguments):
-        if self.training:
-            batches.append(inputs["row"][:, 0].long().tolist())
-        return loss(self, inputs, **arguments)
+    def __init__(self):
+        self.batches = []
 
-    monkeypatch.setattr(ContrastiveModel, "loss", recording)
-    return batches
+    def __call__(self, model, inputs, **arguments):
+        if model.training:
+            self.batches.append(inputs["row"][:, 0].long().tolist())
+        return super().__call__(model, inputs, **arguments)
 
 
-def numbered(n):
-    return {**paired(n), "row": torch.arange(n, dtype=torch.float32)[:, None]}
+def batches_of(recipe, n):
+    """Rows of every minibatch of a training."""
+    objective = Recording()
+    inputs = {**paired(n), "row": torch.arange(n, dtype=torch.float32)[:, None]}
+    fitted(recipe, inputs, objective=objective)
+    return objective.batches
 
 
 def test_paper_recipe_equals_plain_adam_steps():
@@ -55,7 +60,7 @@ def test_paper_recipe_equals_plain_adam_steps():
     recipe = replace(PAPER, max_epochs=6, batch_size=200, lr=1e-2, weight_decay=0.1)
     x = paired(200)
     norm_inputs = paired(40, seed=1)
-    start = ContrastiveModel({"rna": 8, "prot": 5}, 4, recipe).initialize(generator())
+    start = ContrastiveModel.create({"rna": 8, "prot": 5}, 4, recipe).initialize(generator())
     arrays = {name: encoder.to_arrays() for name, encoder in start.encoders.items()}
     layers = {
         name: [
@@ -110,20 +115,20 @@ def test_decoupled_decay_spares_biases_and_temperature():
     )
     for (name, plain), shrunk in zip(kept.named_parameters(), decayed.parameters(), strict=True):
         factor = 1 - 1e-3 * 0.5 if plain.ndim > 1 else 1
-        start = dict(ContrastiveModel({"rna": 8, "prot": 5}, 4, DEFAULT).initialize(generator()).named_parameters())
+        start = dict(
+            ContrastiveModel.create({"rna": 8, "prot": 5}, 4, DEFAULT).initialize(generator()).named_parameters()
+        )
         step = plain.detach() - start[name].detach()
         np.testing.assert_allclose(shrunk.detach(), factor * start[name].detach() + step, atol=1e-6)
 
 
-def test_fixed_order_drops_the_last_incomplete_batch(monkeypatch):
-    batches = record_batches(monkeypatch)
-    fitted(replace(DEFAULT, shuffle=False, batch_size=32, max_epochs=2), numbered(100))
+def test_fixed_order_drops_the_last_incomplete_batch():
+    batches = batches_of(replace(DEFAULT, shuffle=False, batch_size=32, max_epochs=2), 100)
     assert batches == [list(range(start, start + 32)) for start in (0, 32, 64)] * 2
 
 
-def test_shuffled_batches_are_full_distinct_and_differ_by_epoch(monkeypatch):
-    batches = record_batches(monkeypatch)
-    fitted(replace(DEFAULT, batch_size=32, max_epochs=4), numbered(100))
+def test_shuffled_batches_are_full_distinct_and_differ_by_epoch():
+    batches = batches_of(replace(DEFAULT, batch_size=32, max_epochs=4), 100)
     assert [len(batch) for batch in batches] == [32] * 12
     epochs = [[*batches[start], *batches[start + 1], *batches[start + 2]] for start in range(0, 12, 3)]
     assert all(len(set(epoch)) == 96 for epoch in epochs)
@@ -132,9 +137,8 @@ def test_shuffled_batches_are_full_distinct_and_differ_by_epoch(monkeypatch):
     assert set().union(*epochs) == set(range(100))
 
 
-def test_fewer_cells_than_a_batch_make_one_batch(monkeypatch):
-    batches = record_batches(monkeypatch)
-    fitted(replace(DEFAULT, batch_size=256, max_epochs=2), numbered(30))
+def test_fewer_cells_than_a_batch_make_one_batch():
+    batches = batches_of(replace(DEFAULT, batch_size=256, max_epochs=2), 30)
     assert [sorted(batch) for batch in batches] == [list(range(30))] * 2
 
 
@@ -167,7 +171,7 @@ def test_same_seed_same_weights_and_no_global_draws(global_random_state_untouche
 
 def test_model_is_ready_for_use_between_epochs():
     inputs = paired()
-    model = ContrastiveModel({"rna": 8, "prot": 5}, 4, replace(DEFAULT, max_epochs=2)).initialize(generator())
+    model = ContrastiveModel.create({"rna": 8, "prot": 5}, 4, replace(DEFAULT, max_epochs=2)).initialize(generator())
     assert [model.training for _ in train(model, inputs, generator=generator())] == [False, False]
 
 

@@ -36,6 +36,7 @@ def small(monkeypatch, tmp_path):
     monkeypatch.setattr("clipdim.datasets._bmcite.fetch", lambda *_: paths)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
+        warnings.simplefilter("ignore", DeprecationWarning)  # of pandas, for the developers of anndata and mudata
         return datasets.bmcite()
 
 

@@ -1,14 +1,21 @@
 import re
 from hashlib import sha256
+from importlib import import_module
 from pathlib import Path
+from pkgutil import iter_modules
 
 import pytest
 
 from clipdim import datasets
-from clipdim.datasets import _download
 from clipdim.datasets._download import RemoteFile, cache_folder, fetch
 
-REGISTRY = {name: value for name, value in vars(_download).items() if isinstance(value, RemoteFile)}
+MODULES = [import_module(f"clipdim.datasets.{info.name}") for info in iter_modules(datasets.__path__)]
+REGISTRY = {
+    f"{module.__name__.rpartition('.')[2]}.{name}": value
+    for module in MODULES
+    for name, value in vars(module).items()
+    if isinstance(value, RemoteFile)
+}
 CONTENT = b"published\n"
 FILE = RemoteFile("owner/repository", "c0ffee", "folder/file.csv", sha256(CONTENT).hexdigest())
 OTHER = RemoteFile("owner/repository", "c0ffee", "folder/other.csv", sha256(b"other").hexdigest())
@@ -61,7 +68,7 @@ def test_folder_is_read_when_called(cache, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("load", "prefix"), [(datasets.pbmc10k, "PBMC10K"), (datasets.bmcite, "BMCITE")], ids=["pbmc10k", "bmcite"]
+    ("load", "prefix"), [(datasets.pbmc10k, "_pbmc10k."), (datasets.bmcite, "_bmcite.")], ids=["pbmc10k", "bmcite"]
 )
 def test_offline_says_what_to_do(load, prefix, network, cache):
     with pytest.raises(datasets.DownloadError, match="does not exist and cannot be downloaded: no network") as caught:
@@ -88,8 +95,11 @@ def test_offline_lists_only_what_is_lacking(cache):
 def test_damaged_file_offline(cache):
     cache.mkdir()
     (cache / "file.csv").write_bytes(CONTENT[:-1])
-    with pytest.raises(datasets.DownloadError, match=r"file\.csv is damaged .* cannot be downloaded anew: no network"):
+    with pytest.raises(
+        datasets.DownloadError, match=r"file\.csv is damaged .* cannot be downloaded anew: no network"
+    ) as caught:
         fetch(FILE)
+    assert f"{FILE.url}\n    sha256 {FILE.sha256}\n    to {cache / 'file.csv'}" in str(caught.value)
     assert (cache / "file.csv").read_bytes() == CONTENT[:-1]
 
 

@@ -55,11 +55,12 @@ def test_arguments(make):
         ({"n_shared": 4}, "n_shared=4 dimensions cannot be shared by modalities of d_x=3 and d_y=3; give at least 4"),
         ({"d_x": 2}, "n_shared=3 .* d_x=2 and d_y=3"),
         ({"d_y": 2}, "n_shared=3 .* d_x=3 and d_y=2"),
-        ({"n_shared": -1}, "n_shared=-1 .* integer of at least 0"),
-        ({"n_cells": 10.0}, r"n_cells=10\.0 .* integer"),
-        ({"d_x": "3"}, "d_x='3' .* integer"),
-        ({"d_y": 0}, "d_y=0 .* at least 1"),
-        ({"random_state": -1}, "random_state=-1 .* at least 0"),
+        ({"n_shared": -1}, "n_shared must be an integer of at least 0, got -1"),
+        ({"n_cells": 10.0}, r"n_cells must be an integer of at least 1, got 10\.0"),
+        ({"d_x": "3"}, "d_x must be .* got '3'"),
+        ({"d_y": 0}, "d_y .* at least 1, got 0"),
+        ({"random_state": -1}, "random_state .* at least 0 .* got -1"),
     ):
-        with pytest.raises(ValueError, match=match):
+        error = ValueError if all(isinstance(value, int) for value in bad.values()) else TypeError
+        with pytest.raises(error, match=match):
             make(**{"n_cells": 50, "n_shared": 3, **small, **bad})

@@ -26,6 +26,7 @@ def small(monkeypatch, tmp_path):
     monkeypatch.setattr("clipdim.datasets._pbmc10k.fetch", lambda *_: paths)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
+        warnings.simplefilter("ignore", DeprecationWarning)  # of pandas, for the developers of anndata and mudata
         return datasets.pbmc10k()
 
 
@@ -57,6 +58,7 @@ def test_labels(small, tmp_path):
         check(mudata.read(tmp_path / "small.h5mu"))
 
 
+@pytest.mark.slow
 def test_real(real_cache):
     folder = real_cache(*FILES)
     mdata = datasets.pbmc10k()

@@ -36,6 +36,7 @@ def small(monkeypatch, tmp_path):
     monkeypatch.setattr("clipdim.datasets._pbmc_mosaic.fetch", lambda *_: [path])
     with warnings.catch_warnings():
         warnings.simplefilter("error")
+        warnings.simplefilter("ignore", DeprecationWarning)  # of pandas, for the developers of anndata and mudata
         return datasets.pbmc_mosaic()
 
 
@@ -72,6 +73,7 @@ def test_real(real_cache):
     folder = real_cache(FILE)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
+        warnings.simplefilter("ignore", DeprecationWarning)  # of pandas, for the developers of anndata and mudata
         mdata = datasets.pbmc_mosaic()
     assert mdata.n_obs == 1_600
     assert mdata["rna"].shape == (1_200, 500)

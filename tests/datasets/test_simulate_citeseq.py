@@ -121,12 +121,44 @@ def test_modalities_share_the_given_number_of_dimensions(n_shared):
 
 
 def test_batches(mdata):
-    """A batch shifts each feature by a factor of its own, the standard deviation of whose logarithm is known."""
-    protein, second = mdata["prot"].X, (mdata.obs["batch"] == "batch 2").to_numpy()
-    shifts = np.log(protein[second].mean(axis=0) / protein[~second].mean(axis=0))
-    assert 0.2 < shifts.std() < 0.4
-    none = datasets.simulate_citeseq(n_cells=3_000, n_batches=2, batch_effect=0)["prot"].X
-    assert np.log(none[second].mean(axis=0) / none[~second].mean(axis=0)).std() < 0.08
+    """A batch shifts each gene by a factor of its own in all its cells; the logarithm's spread is known."""
+    rna, second = mdata["rna"].X, (mdata.obs["batch"] == "batch 2").to_numpy()
+    frequent = np.argsort(np.asarray(rna.mean(axis=0)).ravel())[-300:]
+
+    def shifts(counts, cells):
+        means = [np.asarray(counts[cells & of][:, frequent].mean(axis=0)).ravel() for of in (second, ~second)]
+        return np.log(means[0] / means[1])
+
+    late = np.arange(3_000) >= _simulate_citeseq.BLOCK
+    assert late.sum() == 1_000
+    np.testing.assert_allclose([shifts(rna, late).std(), shifts(rna, ~late).std()], 0.3, atol=0.05)
+    assert np.corrcoef(shifts(rna, late), shifts(rna, ~late))[0, 1] > 0.85
+    none = datasets.simulate_citeseq(n_cells=3_000, n_batches=2, batch_effect=0)["rna"].X
+    assert shifts(none, late | True).std() < 0.1
+
+
+def test_the_first_batch_is_not_shifted():
+    shifted, plain = (datasets.simulate_citeseq(200, n_genes=50, batch_effect=effect) for effect in (0.5, 0))
+    for name in ("rna", "prot"):
+        np.testing.assert_array_equal(_dense(shifted[name].X), _dense(plain[name].X))
+
+
+def test_the_first_cell_types_are_the_most_frequent(mdata):
+    expected = np.arange(1, 7) ** -0.5
+    expected /= expected.sum()
+    shares = mdata.obs["cell_type"].value_counts(sort=False) / 3_000
+    assert (np.abs(shares - expected) < 4 * np.sqrt(expected * (1 - expected) / 3_000)).all()
+
+
+@pytest.mark.parametrize(("name", "depth"), [("rna", 0.35), ("prot", 0.25)])
+def test_cells_differ_in_depth(mdata, name, depth):
+    """What latents and batch leave of the log totals is the depth, and less noise of the counts than that."""
+    totals = np.log(np.asarray(mdata[name].X.sum(axis=1)).ravel())
+    shared, private = mdata.obsm["shared_latent"], mdata[name].obsm["private_latent"]
+    design = np.column_stack([np.ones(3_000), shared, shared**2, private, mdata.obs["batch"].cat.codes])
+    left = totals - design @ np.linalg.lstsq(design, totals, rcond=None)[0]
+    assert depth < left.std() < 1.5 * depth
+    assert abs(np.mean(left**3)) < left.std() ** 3  # log-normal
 
 
 def test_cells_that_lack_a_modality(tmp_path):
@@ -198,23 +230,28 @@ def test_edge_sizes():
 @pytest.mark.parametrize(
     ("arguments", "match"),
     [
-        ({"n_cells": 0}, "n_cells=0 is given; it must be an integer of at least 1"),
-        ({"n_shared": 0}, "n_shared=0 .* at least 1"),
-        ({"n_shared": 2.0}, r"n_shared=2\.0 .* integer"),
-        ({"n_cell_types": True}, "n_cell_types=True .* integer"),
-        ({"n_batches": 0}, "n_batches=0"),
-        ({"n_private_rna": -1}, "n_private_rna=-1 .* at least 0"),
+        ({"n_cells": 0}, "n_cells must be an integer of at least 1, got 0"),
+        ({"n_shared": 0}, "n_shared .* at least 1, got 0"),
+        ({"n_batches": 0}, "n_batches .* got 0"),
+        ({"n_private_rna": -1}, "n_private_rna .* at least 0, got -1"),
         ({"n_proteins": 6}, "n_proteins=6 features cannot show 6 dimensions, .* give at least 7"),
         ({"n_genes": 8}, "n_genes=8 features cannot show 8 dimensions"),
-        ({"batch_effect": -0.1}, r"batch_effect=-0\.1 .* at least 0"),
-        ({"batch_effect": np.nan}, "batch_effect=nan"),
-        ({"missing_rna": -0.1}, r"missing_rna=-0\.1 and .* at least 0"),
-        ({"missing_protein": np.nan}, "missing_protein=nan"),
+        ({"batch_effect": -0.1}, r"batch_effect must be a number at least 0, got -0\.1"),
+        ({"batch_effect": np.nan}, "batch_effect .* got nan"),
+        ({"missing_rna": -0.1}, r"missing_rna .* at least 0 and at most 1, got -0\.1"),
+        ({"missing_protein": np.nan}, "missing_protein .* got nan"),
         ({"missing_rna": 0.6, "missing_protein": 0.5}, "add up to 1 at most, because no cell lacks both"),
         ({"missing_protein": 1}, "all n_cells=2000 cells would lack a modality; give a smaller missing_protein"),
-        ({"random_state": -1}, "random_state=-1"),
+        ({"random_state": -1}, "random_state .* got -1"),
     ],
 )
 def test_bad_arguments(arguments, match):
     with pytest.raises(ValueError, match=match):
+        datasets.simulate_citeseq(**arguments)
+
+
+@pytest.mark.parametrize("arguments", [{"n_shared": 2.0}, {"n_cell_types": True}, {"missing_rna": "a tenth"}])
+def test_arguments_of_another_type(arguments):
+    ((name, value),) = arguments.items()
+    with pytest.raises(TypeError, match=f"{name} must be .* got {value!r}"):
         datasets.simulate_citeseq(**arguments)

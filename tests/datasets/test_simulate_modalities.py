@@ -113,21 +113,26 @@ def test_reproducible():
 @pytest.mark.parametrize(
     ("arguments", "match"),
     [
-        ({"n_cells": 2}, "n_cells=2 .* at least 3"),
-        ({"n_modalities": 1}, "n_modalities=1 .* at least 2"),
-        ({"n_modalities": 11, "n_pairwise": 0, "n_cells": 20}, "n_modalities=11 .* 10"),
-        ({"n_shared": -1}, "n_shared=-1 .* at least 0"),
-        ({"n_pairwise": 1.5}, r"n_pairwise=1\.5 .* integer"),
-        ({"n_private": True}, "n_private=True .* integer"),
+        ({"n_cells": 2}, "n_cells .* at least 3, got 2"),
+        ({"n_modalities": 1}, "n_modalities .* at least 2 and at most 10, got 1"),
+        ({"n_modalities": 11, "n_pairwise": 0, "n_cells": 20}, "n_modalities .* at most 10, got 11"),
+        ({"n_shared": -1}, "n_shared .* at least 0, got -1"),
         ({"n_features": 8}, "each modality shows 9 latents, 3 shared by all, 2 with .* 2 of its own.* n_features=8"),
         ({"n_shared": 0, "n_pairwise": 0, "n_private": 0}, "each modality shows 0 latents"),
-        ({"noise": -0.1}, r"noise=-0\.1"),
-        ({"noise": np.inf}, "noise=inf"),
-        ({"missing": np.nan}, "missing=nan"),
-        ({"missing": 0.7}, r"missing=0\.7 is given; it must be between 0 and 0\.6667"),
-        ({"random_state": -1}, "random_state=-1"),
+        ({"noise": -0.1}, r"noise .* at least 0, got -0\.1"),
+        ({"noise": np.inf}, "noise .* got inf"),
+        ({"missing": np.nan}, "missing .* got nan"),
+        ({"missing": 0.7}, r"missing .* at least 0 and at most 0\.666667, got 0\.7"),
+        ({"random_state": -1}, "random_state .* got -1"),
     ],
 )
 def test_bad_arguments(arguments, match):
     with pytest.raises(ValueError, match=match):
         datasets.simulate_modalities(**{"n_cells": 20, **arguments})
+
+
+@pytest.mark.parametrize("arguments", [{"n_pairwise": 1.5}, {"n_private": True}, {"random_state": None}])
+def test_arguments_of_another_type(arguments):
+    ((name, value),) = arguments.items()
+    with pytest.raises(TypeError, match=f"{name} must be an integer .* got {value!r}"):
+        datasets.simulate_modalities(20, **arguments)

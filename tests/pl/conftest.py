@@ -1,7 +1,9 @@
 """A MuData as ``tl.fit`` and ``tl.classify`` leave it, with made-up but plausible values."""
 
 from collections.abc import Callable
+from functools import cache
 from itertools import permutations
+from typing import Any
 
 import anndata
 import matplotlib as mpl
@@ -92,8 +94,18 @@ def _loadings(modalities: tuple[str, ...], out_dim: int) -> pd.DataFrame:
     return table.assign(variance=0.5 ** table["direction"], agreement=0.9 ** table["direction"], n_cells=900)
 
 
-def build_fitted(
-    n_cells: int = 900,
+@cache
+def _built(n_cells: int, **arguments: Any) -> mudata.MuData:
+    return _build(n_cells, **arguments)
+
+
+def build_fitted(n_cells: int = 900, **arguments: Any) -> mudata.MuData:
+    """Build a MuData with the slots of a fit and of its scores; each is built once, this is a copy."""
+    return _built(n_cells, **arguments).copy()
+
+
+def _build(
+    n_cells: int,
     *,
     n_classes: int = 8,
     modalities: tuple[str, ...] = ("rna", "prot"),
@@ -104,7 +116,7 @@ def build_fitted(
     colors: bool = False,
     key: str = "clipdim",
 ) -> mudata.MuData:
-    """Build a MuData with the slots of a fit and of its scores; the truth is kept in ``.uns["truth"]``."""
+    """Build what `build_fitted` copies; the truth is kept in ``.uns["truth"]``."""
     rng = np.random.default_rng(0)
     names = CLASSES[n_classes]
     shares = 0.75 ** np.arange(n_classes) + 0.002
@@ -193,7 +205,7 @@ def build_fitted(
     return mdata
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def make_fitted() -> Callable[..., mudata.MuData]:
     """Builder of a fitted MuData."""
     return build_fitted

@@ -140,7 +140,7 @@ def test_text_is_legible_and_inside_the_figure(make_fitted, arguments):
             mdata, groupby="cell_type", n_per_group=40, n_anchors=40, key_added="intrinsic_dimension"
         )
     figure = pl.intrinsic_dimension(mdata, **arguments).figure
-    figure.canvas.draw()
+    figure.draw_without_rendering()
     texts = [text for text in figure.findobj(mpl.text.Text) if text.get_text() and text.get_visible()]
     assert min(text.get_fontsize() for text in texts) >= 9
     box, (width, height) = figure.get_tightbbox(), figure.get_size_inches()

@@ -31,23 +31,35 @@ def _state(mdata):
     )
 
 
+def _picture(axes):
+    canvas = np.atleast_1d(axes)[0].figure.canvas
+    canvas.draw()
+    return np.asarray(canvas.buffer_rgba())
+
+
+@pytest.fixture(scope="module")
+def second(make_fitted, tmp_path_factory):
+    """The made-up fit under another name, read from a file."""
+    mdata = make_fitted(key="second")
+    del mdata.uns["truth"]
+    path = tmp_path_factory.mktemp("figures") / "fitted.h5mu"
+    mdata.write_h5mu(path)
+    return mudata.read_h5mu(path)
+
+
 @pytest.mark.parametrize("name", FIGURES)
-def test_leaves_settings_and_mdata_alone_and_shows_nothing(name, fitted, monkeypatch):
+def test_leaves_settings_and_mdata_alone_and_is_the_same_of_another_key_after_a_file(name, fitted, second, monkeypatch):
     def refuse(*args, **kwargs):
         raise AssertionError
 
     monkeypatch.setattr(plt, "show", refuse)
     settings, state = dict(mpl.rcParams), _state(fitted)
     axes = getattr(pl, name)(fitted)
-    np.atleast_1d(axes)[0].figure.canvas.draw()
+    picture = _picture(axes)
     assert dict(mpl.rcParams) == settings
     assert _state(fitted) == state
     assert len(plt.get_fignums()) == 1
-
-
-@pytest.mark.parametrize("name", FIGURES)
-def test_returns_axes_of_a_constrained_figure(name, fitted):
-    axes = getattr(pl, name)(fitted)
+    np.testing.assert_array_equal(_picture(getattr(pl, name)(second, key="second")), picture)
     if name in PANELS:
         assert isinstance(axes, np.ndarray)
         assert axes.shape == (PANELS[name],)
@@ -79,30 +91,11 @@ def test_no_fit_under_that_name(name, fitted):
 
 
 @pytest.mark.parametrize("name", FIGURES)
-def test_reads_the_fit_of_the_given_key(name, make_fitted):
-    mdata = make_fitted(200, key="second")
-    np.atleast_1d(getattr(pl, name)(mdata, key="second"))[0].figure.canvas.draw()
-
-
-def test_same_figures_after_reading_from_a_file(fitted, tmp_path):
-    del fitted.uns["truth"]
-    fitted.write_h5mu(tmp_path / "fitted.h5mu")
-    read = mudata.read_h5mu(tmp_path / "fitted.h5mu")
-    for name in FIGURES:
-        pictures = []
-        for mdata in (fitted, read):
-            figure = np.atleast_1d(getattr(pl, name)(mdata))[0].figure
-            figure.canvas.draw()
-            pictures.append(np.asarray(figure.canvas.buffer_rgba()))
-        np.testing.assert_array_equal(*pictures)
-
-
-@pytest.mark.parametrize("name", FIGURES)
 def test_text_is_legible_and_inside_the_figure(name, make_fitted):
     mdata = make_fitted(2500, n_classes=27, colors=True, modalities=("rna", "prot", "atac"))
     axes = getattr(pl, name)(mdata)
     figure = np.atleast_1d(axes)[0].figure
-    figure.canvas.draw()
+    figure.draw_without_rendering()
     for text in figure.findobj(mpl.text.Text):
         if text.get_text() and text.get_visible():
             assert text.get_fontsize() >= 9

@@ -139,17 +139,17 @@ def test_dimension_that_was_never_estimated():
 
 
 @pytest.mark.filterwarnings("ignore:.*Consolidated metadata", "ignore:.*zarr.*:FutureWarning")
-@pytest.mark.parametrize("file_type", ["h5mu", "zarr"])
-def test_same_figure_after_reading_from_a_file(tmp_path, file_type):
+def test_same_figure_after_reading_from_a_file(tmp_path):
     mdata = build()
-    getattr(mdata, f"write_{file_type}")(tmp_path / "sweep")
-    read = getattr(mudata, f"read_{file_type}")(tmp_path / "sweep")
+    mdata.write_h5mu(tmp_path / "sweep.h5mu")
+    mdata.write_zarr(tmp_path / "sweep.zarr")
     pictures = []
-    for one in (mdata, read):
+    for one in (mdata, mudata.read_h5mu(tmp_path / "sweep.h5mu"), mudata.read_zarr(tmp_path / "sweep.zarr")):
         figure = pl.sweep(one)[0].figure
         figure.canvas.draw()
         pictures.append(np.asarray(figure.canvas.buffer_rgba()))
-    np.testing.assert_array_equal(*pictures)
+    for picture in pictures[1:]:
+        np.testing.assert_array_equal(picture, pictures[0])
 
 
 def test_leaves_settings_and_table_alone():
@@ -171,7 +171,7 @@ def test_draws_on_the_given_axes():
 @pytest.mark.parametrize("label_keys", [(), ("a_label_with_a_long_name", "cell_type")])
 def test_text_is_legible_and_inside_the_figure(label_keys):
     figure = pl.sweep(build(modalities=("rna", "prot", "atac"), label_keys=label_keys))[0].figure
-    figure.canvas.draw()
+    figure.draw_without_rendering()
     for text in figure.findobj(mpl.text.Text):
         assert text.get_fontsize() >= 9 or not text.get_text()
     box, (width, height) = figure.get_tightbbox(), figure.get_size_inches()

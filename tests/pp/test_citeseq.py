@@ -34,6 +34,24 @@ def test_neither_modality_is_changed_when_one_fails(mdata, assert_unchanged, spo
         pp.citeseq(mdata, n_comps_rna=5)
 
 
+@pytest.mark.parametrize(
+    ("arguments", "error"),
+    [
+        ({"random_state": -1}, ValueError),
+        ({"random_state": 0.5}, TypeError),
+        ({"n_top_genes": 0}, ValueError),
+        ({"n_comps_rna": 2.5}, TypeError),
+        ({"n_comps_protein": 0}, ValueError),
+    ],
+)
+@pytest.mark.parametrize("of_a_reference", [False, True])
+def test_bad_arguments(mdata, assert_unchanged, arguments, error, of_a_reference):
+    ((name, value),) = arguments.items()
+    reference = pp.citeseq(mdata, n_comps_rna=5, copy=True) if of_a_reference else None
+    with assert_unchanged(mdata), pytest.raises(error, match=f"^{name} must be an integer .* got {value}$"):
+        pp.citeseq(mdata, reference=reference, **arguments)
+
+
 def test_modalities_with_different_cells_in_another_order(mdata):
     order = np.random.default_rng(0).permutation(300)
     mixed = MuData({"rna": mdata["rna"][:250].copy(), "prot": mdata["prot"][order[:200]].copy()})
@@ -67,6 +85,7 @@ def pbmc10k():
     return datasets.pbmc10k()
 
 
+@pytest.mark.slow
 def test_pbmc10k(pbmc10k):
     pp.citeseq(pbmc10k)
     assert pbmc10k["rna"].obsm["X_pca"].shape == (6855, 50)

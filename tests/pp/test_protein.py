@@ -103,6 +103,31 @@ def test_numbers_are_good_batch_names(mdata):
     assert list(mdata["prot"].uns["clipdim_pp"]["batches"]) == ["0", "1"]
 
 
+def test_own_column_comes_before_those_of_the_mudata_and_of_the_rna(mdata):
+    """scanpy's default names mean something else in each modality."""
+    counts, mine = mdata["prot"].X.copy(), np.arange(300) % 2
+    mdata["rna"].obs["cluster"] = mdata.obs["cluster"] = np.arange(300) // 100
+    mdata["prot"].obs["cluster"] = mine
+    pp.protein(mdata, batch_key="cluster")
+    assert list(mdata["prot"].uns["clipdim_pp"]["batches"]) == ["0", "1"]
+    for name in (0, 1):
+        np.testing.assert_allclose(mdata["prot"].X[mine == name], ratio(counts[mine == name]), atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        ({"n_comps": 0}, ValueError, "n_comps must be an integer of at least 1, got 0"),
+        ({"n_comps": "5"}, TypeError, "n_comps must be an integer of at least 1, got '5'"),
+        ({"random_state": -1}, ValueError, "random_state must be .* got -1"),
+        ({"batch_key": "lane"}, KeyError, "no column 'lane' in mdata.obs"),
+    ],
+)
+def test_bad_arguments(mdata, assert_unchanged, arguments, error, message):
+    with assert_unchanged(mdata), pytest.raises(error, match=message):
+        pp.protein(mdata, **arguments)
+
+
 def test_refuses_what_is_no_count(mdata, assert_unchanged):
     mdata["prot"].X = np.log1p(mdata["prot"].X)
     message = r"values of modality 'prot' .*not integers.*mdata\['prot'\].layers\['counts'\]$"

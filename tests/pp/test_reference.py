@@ -102,6 +102,22 @@ def test_few_missing_genes_are_told_and_many_refused(reference, assert_unchanged
         pp.citeseq(many, reference=reference)
 
 
+def test_values_are_clipped_below_as_above(make_mdata):
+    """A gene that all cells of the reference have much of, and a query that has none of it."""
+    reference, query = make_mdata(), make_mdata(60, seed=1)
+    reference["rna"].X[:, 0] = 0.2 * reference["rna"].X.sum(axis=1).round()  # with little noise
+    reference["rna"].X = reference["rna"].X.round()
+    pp.rna(reference, n_top_genes=150, n_comps=10)
+    query["rna"].X[:30, 0], query["rna"].X[30:, 0] = 0, 100_000
+    pp.rna(query, reference=reference)
+    record = reference["rna"].uns["clipdim_pp"]
+    scaled = (query["rna"].X - record["mean"]) / record["std"]
+    assert scaled[:30, 0].max() < -20
+    assert scaled[30:, 0].min() > 20
+    expected = (np.clip(scaled, -10, 10) - record["center"]) @ record["loadings"]
+    np.testing.assert_allclose(query["rna"].obsm["X_pca"], expected, atol=1e-3)
+
+
 def test_unused_genes_may_be_missing(reference):
     unused = np.flatnonzero(~reference["rna"].var["highly_variable"])
     query = raw(reference, genes=np.setdiff1d(np.arange(150), unused[:5]))

@@ -116,6 +116,14 @@ def test_zero_genes_constant_genes_and_empty_cells(mdata):
     assert not rna.var["highly_variable"].iloc[:20].any()
 
 
+def test_cells_without_counts_have_no_part_in_the_target_total(mdata):
+    mdata["rna"].X[100:] = 0
+    adata = sc.AnnData(mdata["rna"].X.astype(np.float64))
+    sc.pp.normalize_total(adata)
+    pp.rna(mdata, n_comps=5)
+    np.testing.assert_allclose(mdata["rna"].X, np.log1p(adata.X), atol=1e-5)
+
+
 def test_too_many_components_are_reduced_with_a_warning(make_mdata):
     mdata = make_mdata(20)
     with pytest.warns(UserWarning, match=r"n_comps=50 is reduced to 19: modality 'rna' has 20 cells") as record:
@@ -190,8 +198,11 @@ def test_refuses_what_is_no_count(mdata, assert_unchanged, spoil, message, to):
     ("arguments", "error", "message"),
     [
         ({"n_comps": 0}, ValueError, "n_comps must be an integer of at least 1, got 0"),
-        ({"n_comps": 2.5}, ValueError, "n_comps must be"),
-        ({"n_top_genes": True}, ValueError, "n_top_genes must be"),
+        ({"n_comps": 2.5}, TypeError, "n_comps must be"),
+        ({"n_top_genes": True}, TypeError, "n_top_genes must be"),
+        ({"random_state": -1}, ValueError, "random_state must be an integer of at least 0 .* got -1"),
+        ({"random_state": 2**32}, ValueError, "random_state must be .* at most 4,294,967,295"),
+        ({"batch_key": ["batch"]}, TypeError, r"a column of .obs must be a string, got \['batch'\]"),
         ({"batch_key": "donor"}, KeyError, r"no column 'donor' .*\['batch'"),
         ({"batch_key": "holes"}, ValueError, "missing for 2 of 300 cells"),
         ({"batch_key": "alone", "n_top_genes": 60}, ValueError, "batch 'x' of batch_key='alone' has one cell"),
@@ -243,3 +254,13 @@ def test_batch_of_shuffled_and_missing_cells_is_found_by_name(mdata):
     plain["rna"].obs["batch"] = mdata.obs["batch"].reindex(part.obs_names)
     pp.rna(plain, n_top_genes=60, n_comps=5, batch_key="batch")
     np.testing.assert_array_equal(shuffled["rna"].obsm["X_pca"], plain["rna"].obsm["X_pca"])
+
+
+def test_own_column_comes_before_those_of_the_mudata_and_of_the_protein(mdata):
+    """scanpy's default names mean something else in each modality."""
+    plain = mdata.copy()
+    plain.obs["cluster"] = mdata["rna"].obs["cluster"] = np.arange(300) % 2
+    mdata["prot"].obs["cluster"] = mdata.obs["cluster"] = np.arange(300) // 100
+    pp.rna(mdata, n_top_genes=60, n_comps=5, batch_key="cluster")
+    pp.rna(plain, n_top_genes=60, n_comps=5, batch_key="cluster")
+    np.testing.assert_array_equal(mdata["rna"].obsm["X_pca"], plain["rna"].obsm["X_pca"])

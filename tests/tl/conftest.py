@@ -4,11 +4,9 @@ import pandas as pd
 import pytest
 from anndata import AnnData
 
-import clipdim
-
 
 @pytest.fixture
-def hand_made_fit():
+def hand_made_fit(make_fit):
     """A MuData as `tl.fit` leaves it, its modalities in other orders; its arrays in the order of mdata.obs_names."""
     rng = np.random.default_rng(0)
     names = np.array([f"cell{i}" for i in range(160)])
@@ -30,9 +28,5 @@ def hand_made_fit():
     mdata.obsm["X_clipdim"] = (rna + prot) / 2
     mdata.obs["clipdim_split"] = pd.Categorical(split)
     mdata.obs["cell_type"] = pd.Categorical(types)
-    mdata.uns["clipdim"] = {
-        "version": clipdim.__version__,
-        "params": {"modalities": np.array(["rna", "prot"])},
-        "encoders": {},
-    }
+    mdata.uns["clipdim"] = make_fit({"rna": 2, "prot": 2}, 5).to_uns()
     return mdata, rna, prot, split

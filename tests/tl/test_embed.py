@@ -7,13 +7,18 @@ from anndata import AnnData
 from clipdim.tl import embed, fit, match
 
 
-@pytest.fixture(params=["cosine", "inner"])
-def reference(request, make_mdata):
-    """A fitted MuData; prot has components with loadings in ``X_pca``, rna is used by its ``X``."""
+@pytest.fixture(scope="module", params=["cosine", "inner"])
+def fitted(request, make_mdata, plain):
     mdata = make_mdata()
     add_components(mdata)
-    fit(mdata, 6, similarity=request.param, max_epochs=3, progress=False, device="cpu")
+    fit(mdata, 6, recipe=plain, similarity=request.param, max_epochs=3, progress=False, device="cpu")
     return mdata
+
+
+@pytest.fixture
+def reference(fitted):
+    """A fitted MuData; prot has components with loadings in ``X_pca``, rna is used by its ``X``."""
+    return fitted.copy()
 
 
 def add_components(mdata, loadings=None):
@@ -155,7 +160,7 @@ def test_modalities_of_other_names(query, reference):
             embed(mdata, reference)
         mend = str(error.value).split("rename them: ")[1]
         assert mend.count(":") == len(names) - ("atac" in names)
-        renamed = eval(mend, {"mudata": mudata, "mdata": mdata})
+        renamed = eval(mend, {"mudata": mudata, "query": mdata})
         assert set(renamed.mod) <= {"rna", "prot"}
         embed(renamed, reference)
         for name in renamed.mod:
@@ -230,8 +235,9 @@ def test_reference_of_an_older_version(query, reference, unchanged):
     """Settings that it did not have yet are those that it was trained with: the defaults."""
     fit = reference.uns["clipdim"]
     fit["version"] = "0.0.1"
-    for name in ("adaptive_noise", "cuda_graph", "precision"):
+    for name in ("adaptive_noise", "loss", "precision"):
         del fit["params"]["recipe"][name]
+    fit["params"]["recipe"]["cuda_graph"] = False  # one that it had
     embed(query, reference)
     assert_own_coordinates(query, reference)
     fit["params"]["recipe"]["dropout"] = 0.1

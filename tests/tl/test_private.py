@@ -17,11 +17,16 @@ QUICK = {"progress": False, "device": "cpu"}
 pytestmark = pytest.mark.filterwarnings("ignore:.*Consolidated metadata", "ignore:.*zarr.*:FutureWarning")
 
 
-@pytest.fixture
-def fitted(make_mdata):
+@pytest.fixture(scope="module")
+def fitted_once(make_mdata, plain):
     mdata = make_mdata(500, lacking=20)
-    fit(mdata, 6, max_epochs=10, holdout=0.3, **QUICK)
+    fit(mdata, 6, recipe=plain, max_epochs=10, holdout=0.3, **QUICK)
     return mdata
+
+
+@pytest.fixture
+def fitted(fitted_once):
+    return fitted_once.copy()
 
 
 def of_cells(mdata, name, slot):
@@ -337,8 +342,8 @@ def remove(mdata):
     ("spoil", "arguments", "error", "message"),
     [
         (None, {"n_dims": 0}, ValueError, "n_dims must be an integer of at least 1.*got 0"),
-        (None, {"n_dims": 2.5}, ValueError, "got 2.5"),
-        (None, {"weight": 0}, ValueError, "weight must be a positive number.*got 0"),
+        (None, {"n_dims": 2.5}, TypeError, "got 2.5"),
+        (None, {"weight": 0}, ValueError, "weight must be a number above 0, got 0"),
         (None, {"weight": np.inf}, ValueError, "got inf"),
         (None, {"key": "other"}, KeyError, "no fit in"),
         (change, {}, ValueError, "has changed since the fit"),

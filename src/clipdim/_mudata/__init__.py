@@ -1,60 +1,132 @@
-"""The only room that reads from or writes to MuData slots: pairing, representations, results."""
+"""The only room that reads from or writes to MuData slots: pairing, representations, embeddings, records."""
 
 from clipdim._mudata.batches import batch_codes, batch_columns, batch_labels
-from clipdim._mudata.extracts import encoder_inputs, without_cells
-from clipdim._mudata.features import feature_columns, feature_matrix, feature_values
-from clipdim._mudata.inputs import Inputs, read_inputs
-from clipdim._mudata.pairing import modality_names, obs_column, pair, require_mudata
-from clipdim._mudata.queries import match_features, matched_representation
-from clipdim._mudata.representations import representation, resolve_use_rep
-from clipdim._mudata.results import (
+from clipdim._mudata.columns import has_column, obs_column
+from clipdim._mudata.combinations import choose_modalities, combinations, comparable
+from clipdim._mudata.embeddings import (
     Embeddings,
-    fingerprint,
+    align_embeddings,
+    embeddings_of,
     mean_embedding,
-    paired_embeddings,
     query_embeddings,
-    read_fit,
-    refuse_other_fit,
+    read_embeddings,
+    read_norms,
+    read_split,
     write_embedded,
     write_embeddings,
-    write_fit,
-    write_private,
-    write_tables,
+    write_split,
 )
+from clipdim._mudata.extracts import encoder_inputs
+from clipdim._mudata.features import feature_columns, feature_matrix, feature_values, resolve_layers
+from clipdim._mudata.fits import Dimension, Fit, holds_fit, read_fit, refuse_other_fit, write_fit
+from clipdim._mudata.inputs import Inputs, read_inputs
+from clipdim._mudata.labels import class_colors, class_labels, class_names, columns_of_classes
+from clipdim._mudata.models import Arguments, Model, model_without_cells, read_model
+from clipdim._mudata.pairing import cell_rows, modality_names, require_mudata
+from clipdim._mudata.params import Params
+from clipdim._mudata.preprocessing import (
+    Prepared,
+    batches_of,
+    find_modality,
+    raw_counts,
+    stored_record,
+    write_prepared,
+)
+from clipdim._mudata.private import Private, read_private, write_private
+from clipdim._mudata.queries import match_features, matched_representation
+from clipdim._mudata.representations import basis_points, representation, resolve_use_rep
 from clipdim._mudata.setups import Setup, read_setup, write_setup
+from clipdim._mudata.snapshots import Snapshots
+from clipdim._mudata.sources import (
+    Source,
+    cells_at_a_time,
+    check_writable,
+    groups_of,
+    read_dimensions,
+    sources_of,
+    wanted_cells,
+    write_dimensions,
+)
+from clipdim._mudata.sweeps import Sweep, read_sweep, refuse_taken, write_sweep
+from clipdim._mudata.transfers import check_transfer, find_transfer, read_confidence, write_transfer
 
 __all__ = [
+    "Arguments",
+    "Dimension",
     "Embeddings",
+    "Fit",
     "Inputs",
+    "Model",
+    "Params",
+    "Prepared",
+    "Private",
     "Setup",
+    "Snapshots",
+    "Source",
+    "Sweep",
+    "align_embeddings",
+    "basis_points",
     "batch_codes",
     "batch_columns",
     "batch_labels",
+    "batches_of",
+    "cell_rows",
+    "cells_at_a_time",
+    "check_transfer",
+    "check_writable",
+    "choose_modalities",
+    "class_colors",
+    "class_labels",
+    "class_names",
+    "columns_of_classes",
+    "combinations",
+    "comparable",
+    "embeddings_of",
     "encoder_inputs",
     "feature_columns",
     "feature_matrix",
     "feature_values",
-    "fingerprint",
+    "find_modality",
+    "find_transfer",
+    "groups_of",
+    "has_column",
+    "holds_fit",
     "match_features",
     "matched_representation",
     "mean_embedding",
     "modality_names",
+    "model_without_cells",
     "obs_column",
-    "pair",
-    "paired_embeddings",
     "query_embeddings",
+    "raw_counts",
+    "read_confidence",
+    "read_dimensions",
+    "read_embeddings",
     "read_fit",
     "read_inputs",
+    "read_model",
+    "read_norms",
+    "read_private",
     "read_setup",
+    "read_split",
+    "read_sweep",
     "refuse_other_fit",
+    "refuse_taken",
     "representation",
     "require_mudata",
+    "resolve_layers",
     "resolve_use_rep",
-    "without_cells",
+    "sources_of",
+    "stored_record",
+    "wanted_cells",
+    "write_dimensions",
     "write_embedded",
     "write_embeddings",
     "write_fit",
+    "write_prepared",
     "write_private",
     "write_setup",
-    "write_tables",
+    "write_split",
+    "write_sweep",
+    "write_transfer",
 ]

@@ -1,7 +1,6 @@
 """Measured values of features by name, for what predicts them."""
 
-import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,6 +9,7 @@ from mudata import MuData
 
 from clipdim._mudata.reading import to_float32
 from clipdim._mudata.representations import MAX_FEATURES_OF_X, check_values, looks_like_counts
+from clipdim._warn import warn
 
 CELLS_OF_SAMPLE = 200
 
@@ -60,7 +60,7 @@ def feature_values(mdata: MuData, modality: str, columns: np.ndarray, layer: str
             f"{where} holds non-negative integers, which look like raw counts, so what is imputed is in counts; run "
             "clipdim.pp.citeseq(reference) first, unless they are meant"
         )
-        warnings.warn(msg, UserWarning, stacklevel=3)
+        warn(msg)
     return matrix
 
 
@@ -78,15 +78,29 @@ def feature_matrix(mdata: MuData, modality: str, layer: str | None = None) -> An
             f"{where} holds non-negative integers, which look like raw counts, so the number of counts of a cell has a "
             f"part in every result; run clipdim.pp.citeseq(mdata) first, or {mend}"
         )
-        warnings.warn(msg, UserWarning, stacklevel=3)
+        warn(msg)
     for name, other in mdata[modality].obsm.items():
         if tuple(getattr(other, "shape", ())) != tuple(values.shape) or isinstance(other, pd.DataFrame):
             continue
         if np.array_equal(to_float32(other[:CELLS_OF_SAMPLE]), sample):
             msg = f"{where} is .obsm[{name!r}], so its features are the dimensions of that and not what was measured"
-            warnings.warn(f"{msg}; {mend}", UserWarning, stacklevel=3)
+            warn(f"{msg}; {mend}")
             break
     return values
+
+
+def resolve_layers(layer: str | Mapping[str, str] | None, modalities: list[str]) -> dict[str, str]:
+    """Layer of each modality that does not use ``X``."""
+    if layer is not None and not isinstance(layer, (str, Mapping)):
+        msg = f"layer must be the name of a layer, or names by modality such as {{{modalities[0]!r}: 'lognorm'}}, got "
+        msg += f"{layer!r}"
+        raise TypeError(msg)
+    chosen = {} if layer is None else dict.fromkeys(modalities, layer) if isinstance(layer, str) else dict(layer)
+    unknown = [name for name in chosen if name not in modalities]
+    if unknown:
+        msg = f"layer names {unknown}, which are not among the modalities of the fit: {modalities}"
+        raise KeyError(msg)
+    return chosen
 
 
 def _unique_names(mdata: MuData, modality: str, called: str) -> pd.Index:
@@ -105,17 +119,15 @@ def _unique_names(mdata: MuData, modality: str, called: str) -> pd.Index:
 def _stored(mdata: MuData, modality: str, layer: str | None) -> tuple[Any, str]:
     """``X`` or a layer as it is stored, and its name."""
     adata = mdata[modality]
+    layers = [name for name in adata.layers if name is not None]  # under None anndata 0.13 has X
     if layer is not None and not isinstance(layer, str):
-        msg = (
-            f"layer must be the name of a layer, got {layer!r}; modality {modality!r} has {list(adata.layers)}, and X "
-        )
-        msg += "where layer is left out"
+        msg = f"layer must be the name of a layer, got {layer!r}; modality {modality!r} has {layers}, and X by default"
         raise TypeError(msg)
-    if layer is not None and layer not in adata.layers:
-        msg = f"modality {modality!r} has no layer {layer!r}, only {list(adata.layers)}; leave layer out for X"
+    if layer is not None and layer not in layers:
+        msg = f"modality {modality!r} has no layer {layer!r}, only {layers}; leave layer out for X"
         raise KeyError(msg)
     values, where = (adata.X, "X") if layer is None else (adata.layers[layer], f"layers[{layer!r}]")
     if values is None:
-        msg = f"modality {modality!r} has no X; name one of its layers {list(adata.layers)}: layer=..."
+        msg = f"modality {modality!r} has no X; name one of its layers {layers}: layer=..."
         raise ValueError(msg)
     return values, f"{where} of modality {modality!r}"

@@ -1,8 +1,7 @@
 """What a fit reads: the representations of paired cells, their batches, and which of them are held out."""
 
-import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 
 import numpy as np
@@ -11,38 +10,47 @@ from mudata import MuData
 from scipy.sparse.csgraph import connected_components
 
 from clipdim import _keys
-from clipdim._mudata.batches import batch_codes
-from clipdim._mudata.pairing import modality_names, pair
+from clipdim._mudata.batches import batch_codes, batch_columns
+from clipdim._mudata.embeddings import choose_measured
+from clipdim._mudata.pairing import cell_rows, modality_names
 from clipdim._mudata.representations import check_varies, representation, resolve_use_rep
+from clipdim._warn import warn
 
 MIN_CELLS = 10
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Inputs:
     """
-    Validated inputs of a fit. Cells are numbered as in ``mdata.obs_names``.
+    Representations and batches, read once; cells are numbered as in ``mdata.obs_names``.
 
-    Those of ``train``, ``held_out`` and ``norm_set`` have at least two modalities.
+    Cells with less than two modalities are in no split.
     """
 
+    cells: pd.Index
+    """Names of the cells."""
     use_rep: dict[str, str]
     """Representation of each modality."""
+    batch_key: str | list[str] | None
     values: dict[str, np.ndarray]
     """(cells of the modality x features) float32 for each modality."""
+    features: dict[str, np.ndarray]
+    """Names of the features of each modality that is read from ``X``."""
     rows: np.ndarray
     """(cells x modalities) row of each cell in each modality, -1 where absent."""
+    batches: np.ndarray | None
+    """(cells,) code of each cell's batch."""
+    holdout: float
+    """Share of the paired cells that is held out."""
     train: np.ndarray
     held_out: np.ndarray
     norm_set: np.ndarray
-    batches: np.ndarray | None
-    """(cells,) code of each cell's batch."""
 
     def of(self, cells: np.ndarray) -> tuple[dict[str, np.ndarray], np.ndarray | None]:
         """
-        Representations of cells, by modality those that have it, and the row of each cell in them.
+        Representations of some cells, and the row of each cell in each of them, -1 where it lacks the modality.
 
-        The rows are (cells x modalities), -1 where absent, and None where row i is the same cell in all modalities.
+        The rows are None where all cells have all modalities and row i of each matrix is cell i.
         """
         rows = self.rows[cells]
         present = rows >= 0
@@ -57,6 +65,16 @@ class Inputs:
         has = patterns[counts.argmax()]
         names = [name for name, used in zip(self.values, has, strict=True) if used]
         return names, cells[(self.rows[cells][:, has] >= 0).all(axis=1)]
+
+    def measured(self, at_least: int) -> tuple[np.ndarray, str]:
+        """Numbers of the cells that a measure uses, and the split that they are of."""
+        return choose_measured(self.held_out, self.train, at_least)
+
+    def with_split(self, *, holdout: float, norm_fraction: float, random_state: int) -> "Inputs":
+        """Draw which of the paired cells are held out; ``norm_fraction`` is a share of those that are not."""
+        names = list(self.values)
+        parts = _draw_split(self.rows, names, holdout=holdout, norm_fraction=norm_fraction, random_state=random_state)
+        return replace(self, holdout=holdout, **parts)  # type: ignore[arg-type]
 
     def split(self) -> pd.Categorical:
         """Split of each cell, missing for those with less than two modalities."""
@@ -82,7 +100,7 @@ def read_inputs(
     if _keys.JOINT in names:
         msg = f"a modality is named {_keys.JOINT!r}, which results use for the joint embedding; give it another name"
         raise ValueError(msg)
-    rows = pair(mdata, names)
+    rows = cell_rows(mdata, names)
     n_absent = int((rows < 0).all(axis=1).sum())
     if n_absent:
         having = " | ".join(f"mdata.obs_names.isin(mdata[{name!r}].obs_names)" for name in names)
@@ -90,11 +108,37 @@ def read_inputs(
             f"{n_absent} cells have none of the modalities {names} and get an embedding of NaN; leave them out with "
             f"mdata = mdata[{having}].copy()"
         )
-        warnings.warn(msg, UserWarning, stacklevel=3)
-    paired = np.flatnonzero((rows >= 0).sum(axis=1) > 1)
+        warn(msg)
     _check_linked(mdata, names, rows)
-    batches = None if batch_key is None else batch_codes(mdata, batch_key, paired)[0]
+    batches = None if batch_key is None else batch_codes(mdata, batch_key, _paired(rows))[0]
+    parts = _draw_split(rows, names, holdout=holdout, norm_fraction=norm_fraction, random_state=random_state)
+    values = {name: representation(mdata, name, rep) for name, rep in reps.items()}
+    for column, (name, matrix) in enumerate(values.items()):  # one copy of the training cells at a time
+        own = rows[parts["train"], column]
+        check_varies(matrix[own[own >= 0]], f"{reps[name]!r} of modality {name!r}")
+    return Inputs(
+        cells=mdata.obs_names,
+        use_rep=reps,
+        batch_key=batch_key if batch_key is None or isinstance(batch_key, str) else batch_columns(batch_key),
+        values=values,
+        features=_feature_names(mdata, reps),
+        rows=rows,
+        batches=batches,
+        holdout=holdout,
+        **parts,
+    )
 
+
+def _paired(rows: np.ndarray) -> np.ndarray:
+    """Numbers of the cells with two modalities or more."""
+    return np.flatnonzero((rows >= 0).sum(axis=1) > 1)
+
+
+def _draw_split(
+    rows: np.ndarray, names: list[str], *, holdout: float, norm_fraction: float, random_state: int
+) -> dict[str, np.ndarray]:
+    """Cells of each split, ascending."""
+    paired = _paired(rows)
     order = np.random.default_rng(random_state).permutation(paired)
     n_held_out = round(holdout * len(order))
     n_norm = round(norm_fraction * (len(order) - n_held_out)) or int(norm_fraction > 0)
@@ -107,12 +151,16 @@ def read_inputs(
         if n_held_out:
             msg += " or a smaller holdout (of clipdim.model: a larger train_size)"
         raise ValueError(msg)
-    values = {name: representation(mdata, name, rep) for name, rep in reps.items()}
-    inputs = Inputs(reps, values, rows, np.sort(train), np.sort(held_out), np.sort(norm_set), batches)
-    for column, (name, matrix) in enumerate(values.items()):  # one copy of the training cells at a time
-        own = rows[inputs.train, column]
-        check_varies(matrix[own[own >= 0]], f"{reps[name]!r} of modality {name!r}")
-    return inputs
+    return {"train": np.sort(train), "held_out": np.sort(held_out), "norm_set": np.sort(norm_set)}
+
+
+def _feature_names(mdata: MuData, use_rep: Mapping[str, str]) -> dict[str, np.ndarray]:
+    """Names of the features of each modality that is read from ``X``, by which those of new cells are matched."""
+    return {
+        name: mdata[name].var_names.to_numpy(dtype=object)
+        for name, rep in use_rep.items()
+        if rep == "X" and mdata[name].var_names.is_unique
+    }
 
 
 def _check_linked(mdata: MuData, names: Sequence[str], rows: np.ndarray) -> None:

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from mudata import MuData
 
 
@@ -70,7 +69,7 @@ def modality_names(mdata: MuData, modalities: Sequence[str] | None = None, *, at
     return names
 
 
-def pair(mdata: MuData, modalities: Sequence[str]) -> np.ndarray:
+def cell_rows(mdata: MuData, modalities: Sequence[str]) -> np.ndarray:
     """
     Row of every cell in every modality, -1 where the modality lacks it: integers, (cells x modalities).
 
@@ -83,28 +82,15 @@ def pair(mdata: MuData, modalities: Sequence[str]) -> np.ndarray:
             twice = cells[cells.duplicated()].unique()[:3].tolist()
             msg = (
                 f"cell names of modality {name!r} are not unique (for instance {twice}), so cells cannot be paired; "
-                f"call mdata[{name!r}].obs_names_make_unique() on every modality in the same order, then mdata.update()"
+                f"call mdata[{name!r}].obs_names_make_unique() on every modality in the same order, then "
+                "mdata = mudata.MuData(mdata.mod)"
             )
             raise ValueError(msg)
         rows[:, column] = cells.get_indexer(mdata.obs_names)
         if (rows[:, column] >= 0).sum() < len(cells):
-            msg = f"modality {name!r} has cells that the MuData does not know; call mdata.update() first"
+            msg = (
+                f"modality {name!r} has cells that the MuData does not know; call mdata.update(), or where cells were "
+                "renamed mdata = mudata.MuData(mdata.mod)"
+            )
             raise ValueError(msg)
     return rows
-
-
-def obs_column(mdata: MuData, name: str) -> pd.Series:
-    """Column ``name`` of ``mdata.obs``, else of the modalities' ``.obs``, in the order of ``mdata.obs_names``."""
-    if name in mdata.obs:
-        return mdata.obs[name]
-    found = [adata.obs[name] for adata in mdata.mod.values() if name in adata.obs]
-    if not found:
-        columns = list(mdata.obs.columns)
-        of_modalities = {modality: list(adata.obs.columns) for modality, adata in mdata.mod.items()}
-        msg = f"no column {name!r} in mdata.obs, which has {columns}, nor in the modalities' .obs: {of_modalities}"
-        raise KeyError(msg)
-    column = found[0].astype(object).reindex(mdata.obs_names)
-    for other in found[1:]:
-        column = column.where(column.notna(), other.astype(object).reindex(mdata.obs_names))
-    categorical = all(isinstance(part.dtype, pd.CategoricalDtype) for part in found)
-    return column.astype("category") if categorical else column.infer_objects()

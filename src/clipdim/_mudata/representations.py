@@ -1,6 +1,5 @@
 """The numbers that the encoders read: one validated float32 matrix for each modality."""
 
-import warnings
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -10,6 +9,7 @@ from mudata import MuData
 
 from clipdim import _keys
 from clipdim._mudata.reading import in_memory, is_sparse, to_float32
+from clipdim._warn import warn
 
 MAX_FEATURES_OF_X = 500
 
@@ -92,7 +92,7 @@ def representation(
             f"{where} holds non-negative integers, which look like raw counts; run clipdim.pp.citeseq(mdata) first "
             "unless they are meant"
         )
-        warnings.warn(msg, UserWarning, stacklevel=4)
+        warn(msg)
     return matrix
 
 
@@ -118,9 +118,26 @@ def check_varies(matrix: np.ndarray, where: str) -> None:
         raise ValueError(msg)
     if constant.any():
         msg = f"{constant.sum()} of {len(constant)} features of {where} are constant over the training cells"
-        warnings.warn(msg, UserWarning, stacklevel=4)
+        warn(msg)
 
 
 def looks_like_counts(matrix: np.ndarray) -> bool:
     sample = matrix[:1000]
     return bool(sample.min() >= 0 and sample.max() > 20 and np.array_equal(sample, np.rint(sample)))
+
+
+def basis_points(mdata: MuData, basis: str) -> np.ndarray:
+    """First two columns of an embedding, (cells x 2)."""
+    name = basis if basis in mdata.obsm else f"X_{basis}"
+    if name not in mdata.obsm:
+        made = [slot for slot in mdata.obsm if slot not in mdata.mod]
+        msg = (
+            f'no "{basis}" in mdata.obsm, which has {", ".join(made)}; run scanpy.pp.neighbors(mdata, '
+            'use_rep="X_clipdim") and scanpy.tl.umap(mdata), then pass basis="X_umap"'
+        )
+        raise KeyError(msg)
+    points = np.asarray(mdata.obsm[name], dtype=float)
+    if points.ndim != 2 or points.shape[1] < 2:
+        msg = f"mdata.obsm[{name!r}] has shape {points.shape}; a map needs two columns"
+        raise ValueError(msg)
+    return points[:, :2]

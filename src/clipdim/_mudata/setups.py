@@ -3,12 +3,15 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
+from typing import Any
 
 import numpy as np
 from mudata import MuData
 
 from clipdim import _keys
 from clipdim._mudata.batches import batch_columns
+from clipdim._mudata.params import Params, read_batch_key
+from clipdim._mudata.records import Record
 
 
 @dataclass(frozen=True)
@@ -23,10 +26,15 @@ class Setup:
     def modalities(self) -> list[str]:
         return list(self.use_rep)
 
+    @classmethod
+    def of_fit(cls, params: Params) -> "Setup":
+        """Return what a fit was told."""
+        return cls({name: params.use_rep[name] for name in params.modalities}, params.batch_key)
+
 
 def write_setup(mdata: MuData, use_rep: Mapping[str, str], batch_key: str | Sequence[str] | None) -> None:
     """Write which representation of which modality a model reads, and the columns of its batches."""
-    record: _keys.Setup = {
+    record: dict[str, Any] = {
         "version": version("clipdim"),
         "modalities": np.array(list(use_rep), dtype=object),  # a dict comes back from a file in another order
         "use_rep": dict(use_rep),
@@ -40,14 +48,10 @@ def write_setup(mdata: MuData, use_rep: Mapping[str, str], batch_key: str | Sequ
 
 def read_setup(mdata: MuData) -> Setup:
     """Return what ``setup_mudata`` wrote, also after the MuData was read from a file."""
-    record = mdata.uns.get(_keys.SETUP)
-    if not isinstance(record, Mapping):
-        msg = (
-            f"the MuData has no mdata.uns[{_keys.SETUP!r}]; call clipdim.model.ContrastiveEncoders.setup_mudata(mdata) "
-            "first"
-        )
+    found, call = mdata.uns.get(_keys.SETUP), "call clipdim.model.ContrastiveEncoders.setup_mudata(mdata)"
+    if not isinstance(found, Mapping):
+        msg = f"the MuData has no mdata.uns[{_keys.SETUP!r}]; {call} first"
         raise KeyError(msg)
-    batch_key = record.get("batch_key")
-    if batch_key is not None:
-        batch_key = str(batch_key) if isinstance(batch_key, str) else [str(name) for name in batch_key]
-    return Setup({str(name): str(record["use_rep"][name]) for name in record["modalities"]}, batch_key)
+    record = Record(found, f"mdata.uns[{_keys.SETUP!r}]", f"{call} again")
+    use_rep = record.within("use_rep")
+    return Setup({name: use_rep.text(name) for name in record.texts("modalities")}, read_batch_key(record))

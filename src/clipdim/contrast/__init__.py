@@ -1,10 +1,27 @@
 """Contrastive learning of paired representations in plain torch: loss, encoders, model, training, recipes."""
 
-from clipdim.contrast.encoder import Encoder
-from clipdim.contrast.loss import info_nce
-from clipdim.contrast.model import ContrastiveModel
-from clipdim.contrast.noise import adapt_noise
-from clipdim.contrast.recipes import RECIPES, Recipe
-from clipdim.contrast.training import Epoch, train
+from typing import TYPE_CHECKING
 
-__all__ = ["RECIPES", "ContrastiveModel", "Encoder", "Epoch", "Recipe", "adapt_noise", "info_nce", "train"]
+from clipdim._lazy import attach
+
+__all__ = ["RECIPES", "ContrastiveModel", "Encoder", "Epoch", "Recipe", "info_nce", "train"]
+
+if TYPE_CHECKING:
+    from clipdim.contrast.encoder import Encoder
+    from clipdim.contrast.loss import info_nce
+    from clipdim.contrast.model import ContrastiveModel
+    from clipdim.contrast.recipes import RECIPES, Recipe
+    from clipdim.contrast.training import Epoch, train
+else:  # a type checker that saw this would take any name for one of the package
+    __getattr__, __dir__ = attach(
+        __name__,
+        {
+            "RECIPES": "recipes",
+            "ContrastiveModel": "model",
+            "Encoder": "encoder",
+            "Epoch": "training",
+            "Recipe": "recipes",
+            "info_nce": "loss",
+            "train": "training",
+        },
+    )

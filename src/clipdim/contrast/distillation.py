@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 import torch
-from torch import Generator, Tensor, nn
+from torch import Generator, Tensor
 
 from clipdim.contrast.model import ContrastiveModel
 
@@ -21,21 +21,19 @@ def principal_axes(points: np.ndarray, n_axes: int) -> np.ndarray:
     return axes * np.sign(axes[np.abs(axes).argmax(axis=0), np.arange(n_axes)])
 
 
-class Student(ContrastiveModel):
+class Distillation:
     """
-    Model that learns the similarities of another one, its teacher, on inputs with the recipe's noise.
+    Objective of a model that learns the similarities of another one, its teacher, on inputs with the recipe's noise.
 
     In each row of a minibatch the similarities over the temperature make a distribution over the cells of the other
-    modality. The loss is the cross-entropy of the student's relative to the teacher's, in both directions, with the
-    same noise for both: there is more to learn from than the training cells, so a student overfits less than a model
-    of as many dimensions that learns from them alone.
+    modality. The loss is the cross-entropy of the model's relative to the teacher's, in both directions, with the same
+    noise for both: there is more to learn from than the training cells, so a model that is taught overfits less than
+    one of as many dimensions that learns from them alone. Its expected norms are the minibatch's own.
 
     Parameters
     ----------
-    model
-        Where to start from; shares its parameters with the student.
     teacher
-        Trained model with its temperature, on the same device; left as it is.
+        Trained model with its temperature, on the same device; put in evaluation mode, else left as it is.
 
     References
     ----------
@@ -45,24 +43,21 @@ class Student(ContrastiveModel):
     --------
     >>> import torch
     >>> from clipdim.contrast import RECIPES, ContrastiveModel
-    >>> from clipdim.contrast.distillation import Student
+    >>> from clipdim.contrast.distillation import Distillation
     >>> generator = torch.Generator().manual_seed(0)
-    >>> teacher = ContrastiveModel({"a": 5, "b": 5}, 8, RECIPES["default"]).initialize(generator)
-    >>> student = Student(teacher.project(torch.eye(8)[:, :3]), teacher)
+    >>> teacher = ContrastiveModel.create({"a": 5, "b": 5}, 8, RECIPES["default"]).initialize(generator)
+    >>> student = teacher.project(torch.eye(8)[:, :3])
     >>> x = torch.randn(20, 5, generator=generator)
-    >>> bool(student.loss({"a": x, "b": x}, generator=generator) > 0)
+    >>> bool(Distillation(teacher)(student, {"a": x, "b": x}, generator=generator) > 0)
     True
     """
 
-    def __init__(self, model: ContrastiveModel, teacher: ContrastiveModel) -> None:
-        nn.Module.__init__(self)
-        self.recipe, self.modalities, self.pairs = model.recipe, model.modalities, model.pairs
-        self._encoders, self.temperature_parameter = model._encoders, model.temperature_parameter
-        # in a list, so that the teacher's parameters are not the student's
-        self._teacher = [teacher.eval()]
+    def __init__(self, teacher: ContrastiveModel) -> None:
+        self.teacher = teacher.eval()
 
-    def loss(
+    def __call__(
         self,
+        model: ContrastiveModel,
         inputs: Mapping[str, Tensor],
         *,
         groups: Tensor | None = None,
@@ -70,27 +65,28 @@ class Student(ContrastiveModel):
         generator: Generator | None = None,
         gather: Callable[[Tensor], Tensor] | None = None,
     ) -> Tensor:
-        """Cross-entropy of one minibatch; the student's expected norms are the minibatch's own."""
-        teacher = self._teacher[0]
+        """Return the cross-entropy of one minibatch; ``norm_inputs`` is not used."""
+        if gather is not None:
+            groups = None if groups is None else gather(groups)
         own, targets = {}, {}
-        for name, encoder in self.encoders.items():
+        for name in model.modalities:
             if name not in inputs:
                 continue
-            x = encoder.perturb(inputs[name], generator) if self.training else inputs[name]
-            with torch.autocast(x.device.type, torch.bfloat16, enabled=self.recipe.precision == "bfloat16"):
-                outputs = encoder.outputs(x).float()
-            own[name] = self.normalize(outputs, outputs.norm(dim=1).mean())
+            x = model.encoders[name].perturb(inputs[name], generator)
+            outputs = model.outputs(name, x)
             with torch.no_grad():
-                of_teacher = teacher.encoders[name]
-                targets[name] = teacher.normalize(of_teacher.outputs(x), of_teacher.mean_norm)
+                wanted = self.teacher.encoders[name].outputs(x)
+            if gather is not None:
+                outputs, wanted = gather(outputs), gather(wanted)
+            own[name] = model.normalize(outputs, outputs.norm(dim=1).mean())
+            targets[name] = self.teacher.normalize(wanted, self.teacher.encoders[name].mean_norm)
         other_group = None if groups is None else groups[:, None] != groups
-        with torch.no_grad():
-            temperatures = teacher.temperatures()
+        temperatures = self.teacher.temperatures().detach()
         losses = []
-        for number, (a, b) in enumerate(self.pairs):
+        for number, (a, b) in enumerate(model.pairs):
             if a in own and b in own:
                 target = targets[a] @ targets[b].T / temperatures[number]
-                logits = own[a] @ own[b].T / self.temperatures()[number]
+                logits = own[a] @ own[b].T / model.temperatures()[number]
                 losses += [_cross_entropy(*pair, other_group) for pair in ((logits, target), (logits.T, target.T))]
         return torch.stack(losses).mean()
 

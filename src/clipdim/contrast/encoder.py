@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping
-from itertools import pairwise
+from itertools import islice, pairwise
 
 import numpy as np
 import torch
@@ -60,6 +60,16 @@ class Encoder(nn.Module):
         self.register_buffer("noise", torch.tensor(recipe.input_noise))
         self.register_buffer("mean_norm", torch.ones(()))
 
+    @property
+    def n_features(self) -> int:
+        """Features of the inputs."""
+        return len(self.mean)
+
+    @property
+    def out_dim(self) -> int:
+        """Dimensions of the outputs."""
+        return self.layers[-1].out_features  # type: ignore[return-value]
+
     def initialize(self, generator: Generator) -> "Encoder":
         """Draw the weights as ``nn.Linear`` does, from ``generator``."""
         for layer in self.modules():
@@ -82,11 +92,11 @@ class Encoder(nn.Module):
 
     def forward(self, inputs: Tensor, generator: Generator | None = None) -> Tensor:
         """Map (cells x features) to (cells x out_dim); in training mode noise from ``generator`` is added."""
-        return self.outputs(self.perturb(inputs, generator) if self.training else inputs)
+        return self.outputs(self.perturb(inputs, generator))
 
     def perturb(self, inputs: Tensor, generator: Generator | None = None) -> Tensor:
-        """Add the recipe's noise to (cells x features)."""
-        if self.recipe.input_noise == 0:
+        """Add the recipe's noise to (cells x features) in training mode."""
+        if not self.training or self.recipe.input_noise == 0:
             return inputs
         # the same noise in every direction of the input space: it drowns small principal components, not large ones
         noise = torch.randn(inputs.shape, generator=generator, device=inputs.device, dtype=inputs.dtype)
@@ -104,7 +114,7 @@ class Encoder(nn.Module):
     @torch.no_grad()
     def project(self, axes: Tensor) -> "Encoder":
         """Return an encoder whose outputs are those of this one times ``axes``, (out_dim x fewer dimensions)."""
-        projected = Encoder(len(self.mean), axes.shape[1], self.recipe)
+        projected = Encoder(self.n_features, axes.shape[1], self.recipe)
         last = f"layers.{len(self.layers) - 1}"
         mapped = {f"{last}.weight", f"{last}.bias", "linear.weight"}
         state = {
@@ -121,10 +131,25 @@ class Encoder(nn.Module):
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, np.ndarray], recipe: Recipe) -> "Encoder":
-        """Rebuild an encoder from what :meth:`to_arrays` returned."""
+        """
+        Rebuild an encoder from what :meth:`to_arrays` returned.
+
+        Raises
+        ------
+        ValueError
+            If the arrays are not those of an encoder of this recipe; no layer is built then.
+        """
         n_layers = sum(name.startswith("layers.") and name.endswith(".weight") for name in arrays)
-        out_dim = len(arrays[f"layers.{n_layers - 1}.bias"])
-        encoder = cls(len(arrays["mean"]), out_dim, recipe)
+        n_features, out_dim = (np.size(arrays.get(name, ())) for name in ("mean", f"layers.{n_layers - 1}.bias"))
+        found = {name: np.atleast_1d(array).shape for name, array in arrays.items()}
+        # of layers by the thousand no more than tells them from the arrays
+        expected = dict(islice(recipe.encoder_shapes(n_features, out_dim), len(found) + 1))
+        if found != expected:
+            other = sorted(name for name in {*found, *expected} if found.get(name) != expected.get(name))
+            sizes = {name: getattr(recipe, name) for name in ("width", "n_hidden", "linear_path")}
+            msg = f"the arrays {other} of an encoder are not those of its recipe, which has {sizes}"
+            raise ValueError(msg)
+        encoder = cls(n_features, out_dim, recipe)
         shapes = {name: tensor.shape for name, tensor in encoder.state_dict().items()}
         encoder.load_state_dict({name: torch.tensor(array).reshape(shapes[name]) for name, array in arrays.items()})
         return encoder.eval()

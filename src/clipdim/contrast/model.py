@@ -1,6 +1,6 @@
 """Encoders of all modalities with a learned temperature for each pair of them."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from itertools import combinations
 
 import numpy as np
@@ -9,7 +9,6 @@ from torch import Generator, Tensor, nn
 from torch.nn import functional
 
 from clipdim.contrast.encoder import Encoder
-from clipdim.contrast.loss import info_nce
 from clipdim.contrast.recipes import Recipe
 
 CELLS_PER_BLOCK = 16_384
@@ -21,12 +20,15 @@ class ContrastiveModel(nn.Module):
 
     Parameters
     ----------
-    n_features
-        Features of each modality's representation, by modality.
-    out_dim
-        Dimensions of the embedding.
+    encoders
+        The encoder of each modality, all of the same output dimensions.
     recipe
         Settings of encoders and temperature.
+
+    Raises
+    ------
+    ValueError
+        If the encoders do not have the same output dimensions.
 
     References
     ----------
@@ -36,25 +38,49 @@ class ContrastiveModel(nn.Module):
     --------
     >>> import torch
     >>> from clipdim.contrast import RECIPES, ContrastiveModel
-    >>> model = ContrastiveModel({"rna": 50, "prot": 13}, 8, RECIPES["default"])
+    >>> model = ContrastiveModel.create({"rna": 50, "prot": 13}, 8, RECIPES["default"])
     >>> model = model.initialize(torch.Generator().manual_seed(0))
     >>> round(model.temperature().item(), 3)
     0.2
     """
 
-    def __init__(self, n_features: Mapping[str, int], out_dim: int, recipe: Recipe) -> None:
+    def __init__(self, encoders: Mapping[str, Encoder], recipe: Recipe) -> None:
         super().__init__()
+        out_dims = {name: encoder.out_dim for name, encoder in encoders.items()}
+        if len({*out_dims.values()}) > 1:
+            msg = f"encoders must have the same number of output dimensions, got {out_dims}"
+            raise ValueError(msg)
         self.recipe = recipe
-        self.modalities = list(n_features)
+        self.modalities = list(encoders)
         # a list, since a ModuleDict refuses names with dots
-        self._encoders = nn.ModuleList(Encoder(n, out_dim, recipe) for n in n_features.values())
+        self._encoders = nn.ModuleList(encoders.values())
         self.pairs = list(combinations(self.modalities, 2))
         self.temperature_parameter = nn.Parameter(torch.empty(len(self.pairs)))
+
+    @classmethod
+    def create(cls, n_features: Mapping[str, int], out_dim: int, recipe: Recipe) -> "ContrastiveModel":
+        """Build encoders of each modality's number of features; :meth:`initialize` draws their weights."""
+        return cls({name: Encoder(n, out_dim, recipe) for name, n in n_features.items()}, recipe)
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, Mapping[str, np.ndarray]], recipe: Recipe) -> "ContrastiveModel":
+        """Rebuild trained encoders from their arrays, by modality; the temperature is not among them."""
+        return cls({name: Encoder.from_arrays(weights, recipe) for name, weights in arrays.items()}, recipe).eval()
 
     @property
     def encoders(self) -> dict[str, Encoder]:
         """The encoder of each modality."""
         return dict(zip(self.modalities, self._encoders, strict=True))  # type: ignore[arg-type]
+
+    @property
+    def out_dim(self) -> int:
+        """Dimensions of the embedding."""
+        return next(iter(self.encoders.values())).out_dim
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights lie."""
+        return self.temperature_parameter.device
 
     def initialize(self, generator: Generator) -> "ContrastiveModel":
         """Draw the weights from ``generator`` and set the first temperature."""
@@ -63,21 +89,14 @@ class ContrastiveModel(nn.Module):
         self.set_temperature(self.recipe.initial_temperature)
         return self
 
-    @classmethod
-    def from_arrays(cls, arrays: Mapping[str, Mapping[str, np.ndarray]], recipe: Recipe) -> "ContrastiveModel":
-        """Rebuild trained encoders from their arrays, by modality; the temperature is not among them."""
-        model = cls({name: len(weights["mean"]) for name, weights in arrays.items()}, 1, recipe)
-        model._encoders = nn.ModuleList(Encoder.from_arrays(weights, recipe) for weights in arrays.values())
-        return model.eval()
-
     def project(self, axes: Tensor) -> "ContrastiveModel":
         """
         Return a model whose encoders' outputs are those of this one times ``axes``, (out_dim x fewer dimensions).
 
         The linear map is folded into the last layers. Mean norms are still those of this model.
         """
-        model = ContrastiveModel({name: len(encoder.mean) for name, encoder in self.encoders.items()}, 1, self.recipe)
-        model._encoders = nn.ModuleList(encoder.project(axes) for encoder in self.encoders.values())
+        encoders = {name: encoder.project(axes) for name, encoder in self.encoders.items()}
+        model = ContrastiveModel(encoders, self.recipe)
         model.temperature_parameter = nn.Parameter(self.temperature_parameter.detach().clone())
         return model.train(self.training)
 
@@ -104,45 +123,10 @@ class ContrastiveModel(nn.Module):
             return functional.normalize(outputs, dim=1)
         return outputs / mean_norm
 
-    def loss(
-        self,
-        inputs: Mapping[str, Tensor],
-        *,
-        groups: Tensor | None = None,
-        norm_inputs: Mapping[str, Tensor] | None = None,
-        generator: Generator | None = None,
-        gather: Callable[[Tensor], Tensor] | None = None,
-    ) -> Tensor:
-        """
-        InfoNCE of one minibatch, the mean over the pairs of modalities among ``inputs``.
-
-        ``inputs[mod]`` and ``norm_inputs[mod]`` are (cells x features); the norm set is encoded with gradient. Without
-        one the expected norms are the minibatch's own. ``gather`` collects the rows of all processes.
-        """
-
-        def encode(encoder: Encoder, inputs: Tensor) -> Tensor:
-            with torch.autocast(inputs.device.type, torch.bfloat16, enabled=self.recipe.precision == "bfloat16"):
-                outputs = encoder(inputs, generator).float()
-            return outputs if gather is None else gather(outputs)
-
-        embeddings = {}
-        for name, encoder in self.encoders.items():
-            if name not in inputs:
-                continue
-            outputs = encode(encoder, inputs[name])
-            mean_norm = encoder.mean_norm
-            if self.recipe.similarity == "inner":
-                measured = outputs if norm_inputs is None else encode(encoder, norm_inputs[name])
-                mean_norm = measured.norm(dim=1).mean()
-            embeddings[name] = self.normalize(outputs, mean_norm)
-        if groups is not None and gather is not None:
-            groups = gather(groups)
-        losses = [
-            info_nce(embeddings[first], embeddings[second], temperature, groups=groups)
-            for (first, second), temperature in zip(self.pairs, self.temperatures(), strict=True)
-            if first in embeddings and second in embeddings
-        ]
-        return torch.stack(losses).mean()
+    def outputs(self, modality: str, inputs: Tensor) -> Tensor:
+        """Map (cells x features) as they are to (cells x out_dim), in the recipe's precision, rounded to float32."""
+        with torch.autocast(inputs.device.type, torch.bfloat16, enabled=self.recipe.precision == "bfloat16"):
+            return self.encoders[modality].outputs(inputs).float()
 
     @torch.no_grad()
     def fix_mean_norms(self, inputs: Mapping[str, Tensor]) -> None:

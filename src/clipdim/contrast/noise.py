@@ -8,6 +8,7 @@ import torch
 from torch import Generator, Tensor
 
 from clipdim.contrast.model import ContrastiveModel
+from clipdim.contrast.objective import Contrastive
 from clipdim.contrast.recipes import RECIPES, Recipe
 from clipdim.contrast.training import train
 
@@ -56,7 +57,8 @@ def adapt_noise(
     Examples
     --------
     >>> import torch
-    >>> from clipdim.contrast import RECIPES, adapt_noise
+    >>> from clipdim.contrast import RECIPES
+    >>> from clipdim.contrast.noise import adapt_noise
     >>> x = torch.randn(2_000, 10, generator=torch.Generator().manual_seed(0))
     >>> adapt_noise(RECIPES["default"], {"a": x, "b": x[:, :3]}).input_noise
     0.0
@@ -99,7 +101,7 @@ def information_hidden_by_noise(
             max_epochs=math.ceil(N_STEPS / ((n_cells - n_validation) // size)),
         )
         first = next(iter(inputs.values()))
-        model = ContrastiveModel({name: x.shape[1] for name, x in inputs.items()}, OUT_DIM, pilot)
+        model = ContrastiveModel.create({name: x.shape[1] for name, x in inputs.items()}, OUT_DIM, pilot)
         model.initialize(Generator().manual_seed(random_state))
         training = {name: x[n_validation:] for name, x in inputs.items()}
         if pilot.standardize:
@@ -116,6 +118,6 @@ def information_hidden_by_noise(
         model.eval()
         with torch.no_grad():
             validation = {name: x[:n_validation] for name, x in inputs.items()}
-            return model.loss(validation, groups=None if groups is None else groups[:n_validation]).item()
+            return Contrastive()(model, validation, groups=None if groups is None else groups[:n_validation]).item()
 
     return held_out_loss(recipe.input_noise) - held_out_loss(0.0)

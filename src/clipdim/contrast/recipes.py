@@ -1,10 +1,18 @@
-"""The settings of a fit: the default ones and the paper's."""
+"""The settings of a fit: the default ones and the paper's. Does not import torch, so that files are read without."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
-from numbers import Integral, Real
 from typing import Any, Literal
+
+import numpy as np
+
+from clipdim import _check
+
+LOSSES = {"info_nce": "clipdim.contrast.loss"}
+"""The module of each loss of two modalities, a function of that name."""
+# settings of older versions that changed nothing in what was computed
+RETIRED = frozenset({"cuda_graph"})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -16,6 +24,8 @@ class Recipe:
 
     Raises
     ------
+    TypeError
+        If a setting is of another type.
     ValueError
         If a setting is out of its range.
 
@@ -32,6 +42,8 @@ class Recipe:
     """
 
     similarity: Literal["cosine", "inner"] = "cosine"
+    loss: str = "info_nce"
+    """What is computed from the embeddings of two modalities: :func:`info_nce`, symmetric."""
     width: int = 128
     """Units of each hidden layer."""
     n_hidden: int = 2
@@ -43,8 +55,8 @@ class Recipe:
     input_noise: float = 0.3
     """Spread of the Gaussian noise added to the inputs in training, over the features' root mean square spread."""
     adaptive_noise: bool = True
-    """Let :func:`clipdim.tl.fit` leave out the noise where it would hide what the modalities share, which
-    :func:`adapt_noise` finds out."""
+    """Let :func:`clipdim.tl.fit` leave out the noise where it would hide what the modalities share, as two
+    short pilot fits find out."""
     initial_temperature: float = 0.2
     min_temperature: float = 1e-4
     temperature_rate: float = 4.0
@@ -63,39 +75,29 @@ class Recipe:
     all encoded in every step. With 0 the expected norms are the mean norms of the minibatch, which cost nothing."""
     precision: Literal["float32", "tf32", "bfloat16"] = "float32"
     """Format of the encoders' matrix products; ``"tf32"`` acts on NVIDIA GPUs only. The loss is always in float32."""
-    cuda_graph: bool = False
-    """On NVIDIA GPUs, record one step as a CUDA graph and replay it. Has never been run on a GPU by the developers."""
     max_epochs: int | None = None
     """Epochs; None chooses them by the number of cells, see :meth:`n_epochs`."""
 
     def __post_init__(self) -> None:
-        choices = {
-            "similarity": ("cosine", "inner"),
-            "optimizer": ("adam", "adamw"),
-            "precision": ("float32", "tf32", "bfloat16"),
-        }
-        for name, known in choices.items():
-            if getattr(self, name) not in known:
-                msg = f"{name}={getattr(self, name)!r} is unknown; choose one of {list(known)}"
-                raise ValueError(msg)
-        for name, least in (("width", 1), ("n_hidden", 0), ("batch_size", 2), ("max_epochs", 1)):
-            value = getattr(self, name)
-            if name == "max_epochs" and value is None:
-                continue
-            if not isinstance(value, Integral) or isinstance(value, bool) or value < least:
-                msg = f"{name} must be an integer of at least {least}, got {value!r}"
-                raise ValueError(msg)
+        _check.choice("similarity", self.similarity, ("cosine", "inner"))
+        _check.choice("loss", self.loss, LOSSES)
+        _check.choice("optimizer", self.optimizer, ("adam", "adamw"))
+        _check.choice("precision", self.precision, ("float32", "tf32", "bfloat16"))
+        for name, least in (("width", 1), ("n_hidden", 0), ("batch_size", 2)):
+            _check.integer(name, getattr(self, name), least=least)
+        if self.max_epochs is not None:
+            _check.integer("max_epochs", self.max_epochs, least=1)
         for name in ("lr", "min_temperature", "temperature_rate"):
+            _check.number(name, getattr(self, name), above=0)
+        _check.number("initial_temperature", self.initial_temperature, above=self.min_temperature)
+        for name in ("input_noise", "weight_decay"):
+            _check.number(name, getattr(self, name), least=0)
+        _check.number("norm_fraction", self.norm_fraction, least=0, below=1)
+        for name in ("linear_path", "standardize", "adaptive_noise", "one_cycle", "shuffle"):
             value = getattr(self, name)
-            if not isinstance(value, Real) or not 0 < float(value) < math.inf:
-                msg = f"{name} must be a positive number, got {value!r}"
-                raise ValueError(msg)
-        if not self.min_temperature < self.initial_temperature < math.inf:
-            msg = f"initial_temperature must exceed {self.min_temperature} (min), got {self.initial_temperature!r}"
-            raise ValueError(msg)
-        if not 0 <= self.norm_fraction < 1:
-            msg = f"norm_fraction must be in [0, 1), got {self.norm_fraction!r}"
-            raise ValueError(msg)
+            if not isinstance(value, bool | np.bool_):
+                msg = f"{name} must be True or False, got {value!r}"
+                raise TypeError(msg)
 
     @classmethod
     def from_stored(cls, settings: Mapping[str, Any]) -> "Recipe":
@@ -104,10 +106,13 @@ class Recipe:
 
         Raises
         ------
+        TypeError, ValueError
+            If a field has a value that is not accepted.
         ValueError
             If there are fields that this version does not have.
         """
         known = [field.name for field in fields(cls)]
+        settings = {name: value for name, value in settings.items() if name not in RETIRED}
         unknown = [name for name in settings if name not in known]
         if unknown:
             msg = (
@@ -116,6 +121,32 @@ class Recipe:
             )
             raise ValueError(msg)
         return cls(**settings)
+
+    @property
+    def norm_share(self) -> float:
+        """Share of the training cells that is set aside for the expected norms, 0 where there are none."""
+        return self.norm_fraction if self.similarity == "inner" else 0.0
+
+    def encoder_shapes(self, n_features: int, out_dim: int) -> Iterator[tuple[str, tuple[int, ...]]]:
+        """
+        Yield name and shape of each array of :meth:`Encoder.to_arrays`.
+
+        One after another, so that arrays from a file are told from those of the recipe beside them at once, however
+        many layers that one names.
+
+        Examples
+        --------
+        >>> from clipdim.contrast import RECIPES
+        >>> dict(RECIPES["default"].encoder_shapes(50, 8))["linear.weight"]
+        (8, 50)
+        """
+        yield from (("mean", (n_features,)), ("scale", (n_features,)), ("noise", (1,)), ("mean_norm", (1,)))
+        for layer in range(self.n_hidden + 1):
+            n_outputs = self.width if layer < self.n_hidden else out_dim
+            yield f"layers.{layer}.weight", (n_outputs, self.width if layer else n_features)
+            yield f"layers.{layer}.bias", (n_outputs,)
+        if self.linear_path:
+            yield "linear.weight", (out_dim, n_features)
 
     def n_epochs(self, n_cells: int) -> int:
         """

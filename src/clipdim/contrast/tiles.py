@@ -1,4 +1,4 @@
-"""The symmetric InfoNCE of many pairs, tile by tile: exact, in memory proportional to the pairs."""
+"""The symmetric InfoNCE of many cells, tile by tile: exact, in memory proportional to the cells."""
 
 import math
 from collections.abc import Iterator
@@ -20,12 +20,12 @@ class TiledInfoNCE(Function):
     """
     ``info_nce`` from tiles of the logits S, of which one exists at a time; the backward pass computes them again.
 
-    ``exp(S - m)`` with one m for all pairs serves the sums over rows and those over columns; it is taken in base 2,
+    ``exp(S - m)`` with one m for all cells serves the sums over rows and those over columns; it is taken in base 2,
     several times as fast. Beforehand only ``max S <= max|u| max|v| / temperature`` is known; m lies below this
     bound by as much as sums of n terms can do without overflow. Where a sum still comes out so small that terms may
     have been lost, each row and each column gets its own maximum, at twice the exponentials.
 
-    With x the logarithm of the sum over a pair's negatives less the pair's own logit, its loss is ``softplus(x)``, and
+    With x the logarithm of the sum over a cell's negatives less the cell's own logit, its loss is ``softplus(x)``, and
     the gradient of its own logit ``-sigmoid(x)``: no digits are lost when the loss is nearly 0. The gradient of the
     temperature follows from that of u, since S is linear in ``u / temperature``.
 
@@ -114,7 +114,7 @@ def _tiles(
     """
     Rows, columns and values of each tile of ``x @ y.T / (temperature log 2) - shift``, -inf between groups.
 
-    All tiles share their memory. Those without a pair of one group are left out.
+    All tiles share their memory. Those without two cells of one group are left out.
     """
     n = len(x)
     x = x / (temperature * math.log(2))
@@ -140,14 +140,14 @@ def _tiles(
 
 
 def _diagonal(tile: Tensor, i: slice, j: slice) -> tuple[slice, Tensor]:
-    """Pairs that are both among the rows and among the columns, maybe none, and a view of their own entries."""
+    """Cells that are both among the rows and among the columns, maybe none, and a view of their own entries."""
     start = max(i.start, j.start)
     k = slice(start, max(start, min(i.stop, j.stop)))
     return k, tile[k.start - i.start : k.stop - i.start, k.start - j.start : k.stop - j.start].diagonal()
 
 
 def _move_diagonal(tile: Tensor, i: slice, j: slice, own: Tensor) -> None:
-    """Move the pairs' own entries of a tile to ``own``, so that the tile keeps the negatives."""
+    """Move the cells' own entries of a tile to ``own``, so that the tile keeps the negatives."""
     k, diagonal = _diagonal(tile, i, j)
     own[k] = diagonal
     diagonal.fill_(-torch.inf)

@@ -1,7 +1,7 @@
 """The training loop: yields after each epoch, knows nothing of progress bars and measures."""
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -13,7 +13,9 @@ from torch.distributed import ProcessGroup
 from clipdim.contrast.distributed import average_gradients, fewest, gather_rows
 from clipdim.contrast.minibatches import Minibatches
 from clipdim.contrast.model import ContrastiveModel
+from clipdim.contrast.objective import Contrastive, Objective
 from clipdim.contrast.optimizer import Optimizer
+from clipdim.contrast.recipes import Recipe
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,7 @@ def train(
     inputs: Mapping[str, Tensor],
     *,
     generator: Generator,
+    objective: Objective | None = None,
     rows: Tensor | None = None,
     groups: Tensor | None = None,
     norm_inputs: Mapping[str, Tensor] | None = None,
@@ -53,6 +56,9 @@ def train(
         (cells x features) for each modality; row i is the same cell in all, unless ``rows`` says otherwise.
     generator
         Source of the batches and the noise, on the same device.
+    objective
+        What is lowered: a function of model and minibatch. By default the mean of the recipe's loss over the pairs of
+        modalities.
     rows
         (cells x modalities) row of each cell in each modality's inputs, -1 where it lacks the modality. The loss is
         over the pairs of modalities that a cell has.
@@ -90,75 +96,38 @@ def train(
     >>> generator = torch.Generator().manual_seed(0)
     >>> x = torch.randn(512, 5, generator=generator)
     >>> recipe = replace(RECIPES["default"], max_epochs=3)
-    >>> model = ContrastiveModel({"a": 5, "b": 5}, 4, recipe).initialize(generator)
+    >>> model = ContrastiveModel.create({"a": 5, "b": 5}, 4, recipe).initialize(generator)
     >>> losses = [epoch.loss for epoch in train(model, {"a": x, "b": x}, generator=generator)]
     >>> losses[-1] < losses[0]
     True
     """
-    recipe = model.recipe
+    recipe, training = model.recipe, _Cells(inputs, rows, groups)
     if recipe.similarity == "inner" and recipe.norm_fraction > 0 and norm_inputs is None:
         msg = "similarity='inner' with norm_fraction above 0 needs a norm set; pass norm_inputs, or norm_fraction=0"
         raise ValueError(msg)
-    device = next(iter(inputs.values())).device
-    names = list(inputs)
-    n_cells = len(next(iter(inputs.values()))) if rows is None else len(rows)
-    n_processes, gather = 1, None
+    n_cells, n_processes, gather = len(training), 1, None
     if process_group is not None:
-        if rows is not None:
-            msg = "several processes can only train on cells that have all the modalities; leave out rows"
-            raise ValueError(msg)
+        n_cells, norm_inputs = _as_many_in_all(training, norm_inputs, process_group)
         n_processes, gather = process_group.size(), partial(gather_rows, group=process_group)
-        n_cells = fewest(n_cells, process_group, device)
-        if norm_inputs is not None:
-            n_norm = fewest(len(next(iter(norm_inputs.values()))), process_group, device)
-            norm_inputs = {name: x[:n_norm] for name, x in norm_inputs.items()}
-    batch_size = min(recipe.batch_size // n_processes, n_cells)
-    if batch_size < 1:
-        msg = (
-            f"a batch of {recipe.batch_size} cells and {n_cells} training cells in the smallest of {n_processes} "
-            "processes leave a process without cells; use fewer processes"
-        )
-        raise ValueError(msg)
-    present = torch.ones(len(next(iter(inputs.values()))), len(names), dtype=torch.bool, device=device)
+    batch_size = _batch_size(recipe, n_cells, n_processes)
     # the minibatches of several processes make one, so they cannot each be of another group
-    minibatches = Minibatches(
-        present if rows is None else rows >= 0, batch_size, groups if process_group is None else None
-    )
+    minibatches = training.minibatches(batch_size, by_group=process_group is None)
     n_batches = min(len(minibatches), n_cells // batch_size) if rows is None else len(minibatches)
     n_epochs = recipe.n_epochs(n_cells * n_processes)
     optimizer = Optimizer(model, recipe, n_batches * n_epochs)
-    together = [{names[number] for number in numbers} for numbers in minibatches.modalities]
-    trained = [number for number, pair in enumerate(model.pairs) if any(set(pair) <= has for has in together)]
-
-    def loss_of(modalities: Sequence[int], cells: Tensor, generator: Generator | None) -> Tensor:
-        minibatch = {
-            names[number]: inputs[names[number]][cells if rows is None else rows[cells, number]]
-            for number in modalities
-        }
-        minibatch_groups = None if groups is None else groups[cells]
-        return model.loss(
-            minibatch, groups=minibatch_groups, norm_inputs=norm_inputs, generator=generator, gather=gather
-        )
-
-    def gradients_of(modalities: Sequence[int], cells: Tensor) -> Tensor:
-        optimizer.clear()
-        loss = loss_of(modalities, cells, generator)
-        loss.backward()
-        return loss.detach()
-
-    graphs: dict[tuple[int, ...], _Graph] = {}
-    use_graphs = recipe.cuda_graph and device.type == "cuda" and process_group is None
+    trained = _trained_pairs(model, list(inputs), minibatches)
+    compute = partial(objective or Contrastive(), model, norm_inputs=norm_inputs, gather=gather)
     for index in range(n_epochs):
         model.train()
-        total = torch.zeros((), device=device)
+        total = torch.zeros((), device=training.device)
         with _tf32(recipe.precision == "tf32"):
             for modalities, cells in minibatches.draw(generator if recipe.shuffle else None)[:n_batches]:
-                compute = partial(gradients_of, modalities)
-                shape = (*modalities, len(cells))
-                if use_graphs and shape not in graphs:
-                    graphs[shape] = _Graph(compute, cells, generator)
+                optimizer.clear()
+                minibatch, minibatch_groups = training.take(modalities, cells)
+                loss = compute(minibatch, groups=minibatch_groups, generator=generator)
+                loss.backward()
                 # stays on the device: no synchronisation within an epoch
-                total += graphs[shape](cells) if use_graphs else compute(cells)
+                total += loss.detach()
                 if process_group is not None:
                     average_gradients(optimizer.parameters, process_group)
                 optimizer.step()
@@ -170,32 +139,72 @@ def train(
         )
         model.eval()
         with torch.no_grad():  # the last step may have been the one that diverged
-            last = loss_of(modalities, cells, None).item()
+            last = compute(minibatch, groups=minibatch_groups).item()
         _check_finite(epoch, last, model, inputs)
         yield epoch
 
 
-class _Graph:
-    """A computation on minibatches of one size, recorded as a CUDA graph and replayed: no launches from Python."""
+@dataclass(frozen=True)
+class _Cells:
+    """The cells that are trained on; the fields are arguments of :func:`train`."""
 
-    def __init__(self, compute: Callable[[Tensor], Tensor], cells: Tensor, generator: Generator) -> None:
-        self.cells = cells.clone()
-        # libraries set themselves up in the first runs, which a graph must not record
-        stream = torch.cuda.Stream()
-        stream.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(stream):
-            for _ in range(3):
-                compute(self.cells)
-        torch.cuda.current_stream().wait_stream(stream)
-        self.graph = torch.cuda.CUDAGraph()
-        self.graph.register_generator_state(generator)
-        with torch.cuda.graph(self.graph):
-            self.result = compute(self.cells)
+    inputs: Mapping[str, Tensor]
+    rows: Tensor | None
+    groups: Tensor | None
 
-    def __call__(self, cells: Tensor) -> Tensor:
-        self.cells.copy_(cells)
-        self.graph.replay()
-        return self.result
+    @property
+    def device(self) -> torch.device:
+        return next(iter(self.inputs.values())).device
+
+    def __len__(self) -> int:
+        return len(next(iter(self.inputs.values())) if self.rows is None else self.rows)
+
+    def minibatches(self, size: int, *, by_group: bool) -> Minibatches:
+        """Return what draws minibatches of so many cells."""
+        shape = len(self), len(self.inputs)
+        present = torch.ones(shape, dtype=torch.bool, device=self.device) if self.rows is None else self.rows >= 0
+        return Minibatches(present, size, self.groups if by_group else None)
+
+    def take(self, modalities: Sequence[int], cells: Tensor) -> tuple[dict[str, Tensor], Tensor | None]:
+        """Return the inputs of some cells, by modality, and their groups."""
+        names = list(self.inputs)
+        minibatch = {
+            names[number]: self.inputs[names[number]][cells if self.rows is None else self.rows[cells, number]]
+            for number in modalities
+        }
+        return minibatch, None if self.groups is None else self.groups[cells]
+
+
+def _as_many_in_all(
+    training: _Cells, norm_inputs: Mapping[str, Tensor] | None, process_group: ProcessGroup
+) -> tuple[int, Mapping[str, Tensor] | None]:
+    """Return the cells of the process that has the fewest, and as much of the norm set as all have."""
+    if training.rows is not None:
+        msg = "several processes can only train on cells that have all the modalities; leave out rows"
+        raise ValueError(msg)
+    n_cells = fewest(len(training), process_group, training.device)
+    if norm_inputs is not None:
+        n_norm = fewest(len(next(iter(norm_inputs.values()))), process_group, training.device)
+        norm_inputs = {name: x[:n_norm] for name, x in norm_inputs.items()}
+    return n_cells, norm_inputs
+
+
+def _batch_size(recipe: Recipe, n_cells: int, n_processes: int) -> int:
+    """Return the cells of a minibatch in each process."""
+    batch_size = min(recipe.batch_size // n_processes, n_cells)
+    if batch_size < 1:
+        msg = (
+            f"a batch of {recipe.batch_size} cells and {n_cells} training cells in the smallest of {n_processes} "
+            "processes leave a process without cells; use fewer processes"
+        )
+        raise ValueError(msg)
+    return batch_size
+
+
+def _trained_pairs(model: ContrastiveModel, names: Sequence[str], minibatches: Minibatches) -> list[int]:
+    """Return the numbers of the pairs of modalities that some minibatch has."""
+    together = [{names[number] for number in numbers} for numbers in minibatches.modalities]
+    return [number for number, pair in enumerate(model.pairs) if any(set(pair) <= has for has in together)]
 
 
 @contextmanager

@@ -8,15 +8,36 @@ from scipy.io import mmread
 from scipy.sparse import csr_matrix
 
 from clipdim.datasets._assemble import assemble
-from clipdim.datasets._download import (
-    BMCITE_BARCODES,
-    BMCITE_LATENT,
-    BMCITE_METADATA,
-    BMCITE_PROTEIN,
-    BMCITE_PROTEIN_NAMES,
-    fetch,
-)
+from clipdim.datasets._download import RemoteFile, fetch
 
+SCMM = ("kodaim1115/scMM", "c5c8579dd088883a31f220170c39393084ff4c03")
+LATENT = RemoteFile(
+    "tarot0410/SECANT",
+    "899947b332ecd4082c8b181f4b480dea90998253",
+    path="real_data/Bone_marrow/bm_latent_D10_full.csv",
+    sha256="4471578d1bb2adb9077c1a6914cc428b7fef133494aeaf5b17e24a45a51f9bbc",
+)
+METADATA = RemoteFile(
+    "naity/citeseq_autoencoder",
+    "6e90b586b6ef6280c83ce7dcdb0c7cca5dd932cc",
+    path="data/metadata.csv.gz",
+    sha256="5d5bc3fb966ff6624a0ef38d819f9b0cc1e7c4767b4380c30960f534582ea609",
+)
+PROTEIN = RemoteFile(
+    *SCMM,
+    path="data/BMNC/CITE-seq/Protein_count.mtx",
+    sha256="2712deb1674c88ee82c4820e2a8d75e1419f6b8b3b0d700cc42f1bdee74af098",
+)
+BARCODES = RemoteFile(
+    *SCMM,
+    path="data/BMNC/CITE-seq/barcode.tsv",
+    sha256="a5910735e6cb5fa4ae9045933585418e8203df18b84831f637057a5db7660b0a",
+)
+PROTEIN_NAMES = RemoteFile(
+    *SCMM,
+    path="data/BMNC/CITE-seq/protein.tsv",
+    sha256="44e21cf16ed07f3386f962d9f2db4beca4cc6660366a27ab04dfddb51cd30543",
+)
 LABELS = {"celltype.l1": "celltype_l1", "celltype.l2": "celltype_l2", "donor": "donor", "lane": "lane"}
 
 
@@ -62,7 +83,7 @@ def bmcite() -> MuData:
     ((15000, 10), (15000, 25))
     """
     latent_path, metadata_path, counts_path, barcodes_path, proteins_path = fetch(
-        BMCITE_LATENT, BMCITE_METADATA, BMCITE_PROTEIN, BMCITE_BARCODES, BMCITE_PROTEIN_NAMES
+        LATENT, METADATA, PROTEIN, BARCODES, PROTEIN_NAMES
     )
     cells, proteins = (pd.read_csv(path, header=None)[0].to_numpy() for path in (barcodes_path, proteins_path))
     metadata = pd.read_csv(metadata_path, index_col=0)[[*LABELS]]
@@ -70,7 +91,7 @@ def bmcite() -> MuData:
     latent = pd.read_csv(latent_path, index_col=0).set_index(metadata.index).loc[cells].to_numpy(dtype=np.float32)
     rna = AnnData(latent, obs=pd.DataFrame(index=cells), var=pd.DataFrame(index=[f"scVI{i}" for i in range(10)]))
     rna.obsm["X_scVI"] = latent.copy()
-    counts = csr_matrix(mmread(counts_path).T, dtype=np.float32)
+    counts = csr_matrix(mmread(counts_path, spmatrix=False).T, dtype=np.float32)
     protein = AnnData(counts, obs=pd.DataFrame(index=cells), var=pd.DataFrame(index=proteins))
     obs = metadata.loc[cells].rename(columns=LABELS).astype("category")
     return assemble({"rna": rna, "prot": protein}, obs.assign(batch=obs["donor"]))

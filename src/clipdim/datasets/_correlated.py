@@ -7,7 +7,7 @@ import pandas as pd
 from anndata import AnnData
 from mudata import MuData
 
-from clipdim.datasets._arguments import integer
+from clipdim import _check
 from clipdim.datasets._assemble import assemble
 
 
@@ -15,15 +15,16 @@ def correlated(
     link: Callable[[np.ndarray], np.ndarray], *, n_cells: int, n_shared: int, d_x: int, d_y: int, random_state: int
 ) -> MuData:
     """Two modalities of standard normal features, but x has ``link(shared)`` of y's first ``n_shared`` ones."""
-    n_cells, d_x, d_y = integer(n_cells, "n_cells"), integer(d_x, "d_x"), integer(d_y, "d_y")
-    n_shared = integer(n_shared, "n_shared", at_least=0)
+    n_cells = _check.integer("n_cells", n_cells, least=1)
+    d_x, d_y = _check.integer("d_x", d_x, least=1), _check.integer("d_y", d_y, least=1)
+    n_shared = _check.integer("n_shared", n_shared, least=0)
     if n_shared > min(d_x, d_y):
         msg = (
             f"n_shared={n_shared} dimensions cannot be shared by modalities of d_x={d_x} and d_y={d_y}; give at least "
             f"{n_shared} to both"
         )
         raise ValueError(msg)
-    rng = np.random.default_rng(integer(random_state, "random_state", at_least=0))
+    rng = np.random.default_rng(_check.seed(random_state))
     y = rng.standard_normal((n_cells, d_y), dtype=np.float32)
     x = rng.standard_normal((n_cells, d_x), dtype=np.float32)
     x[:, :n_shared] = link(y[:, :n_shared])

@@ -9,7 +9,7 @@ import pandas as pd
 from mudata import MuData
 from numpy.typing import ArrayLike
 
-from clipdim.datasets._arguments import integer
+from clipdim import _check
 from clipdim.datasets._assemble import assemble
 from clipdim.datasets._correlated import modality
 
@@ -58,10 +58,11 @@ def image_text(
     FileNotFoundError
         If a path does not exist.
     TypeError
-        If the embeddings are not real numbers.
+        If the embeddings or ``text_noise`` are not real numbers, or ``random_state`` is not an integer.
     ValueError
         If the numbers of rows differ, an array has another number of axes or no row or column, a value is NaN or
-        infinite in float32, a file is not an .npy file of plain numbers or strings, or ``text_noise`` is negative.
+        infinite in float32, a file is not an .npy file of plain numbers or strings, or ``text_noise`` or
+        ``random_state`` is negative.
 
     References
     ----------
@@ -76,10 +77,9 @@ def image_text(
     >>> mdata["image"].shape, mdata["text"].shape, mdata.obs["label"].tolist()[:2]
     ((6, 1024), (6, 768), ['cat', 'dog'])
     """
-    if not isinstance(text_noise, int | float | np.number) or not 0 <= text_noise < np.inf:
-        msg = f"text_noise={text_noise!r} is given; it must be a number of at least 0, such as the paper's 0.1"
-        raise ValueError(msg)
-    rng = np.random.default_rng(integer(random_state, "random_state", at_least=0))
+    text_noise = _check.number("text_noise", text_noise, least=0, hint="the paper's is 0.1")
+    random_state = _check.seed(random_state)
+    rng = np.random.default_rng(random_state)
     values = {"image": _embeddings(images, "images"), "text": _embeddings(texts, "texts")}
     n_pairs = len(values["image"])
     if len(values["text"]) != n_pairs:
@@ -92,7 +92,7 @@ def image_text(
     if text_noise > 0:
         values["text"] += np.float32(text_noise) * rng.standard_normal(values["text"].shape, dtype=np.float32)
     mdata = assemble({name: modality(name, features, pairs) for name, features in values.items()}, obs)
-    mdata.uns["image_text"] = {"text_noise": float(text_noise), "random_state": int(random_state)}
+    mdata.uns["image_text"] = {"text_noise": text_noise, "random_state": random_state}
     return mdata
 
 

@@ -36,8 +36,10 @@ def linear(n_cells: int = 12_000, n_shared: int = 5, *, d_x: int = 20, d_y: int 
 
     Raises
     ------
+    TypeError
+        If a number is not an integer.
     ValueError
-        If a number is not an integer or too small, or ``n_shared`` exceeds ``d_x`` or ``d_y``.
+        If a number is too small, or ``n_shared`` exceeds ``d_x`` or ``d_y``.
 
     References
     ----------

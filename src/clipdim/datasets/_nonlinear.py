@@ -42,8 +42,10 @@ def nonlinear(
 
     Raises
     ------
+    TypeError
+        If a number is not an integer.
     ValueError
-        If a number is not an integer or too small, or ``n_shared`` exceeds ``d_x`` or ``d_y``.
+        If a number is too small, or ``n_shared`` exceeds ``d_x`` or ``d_y``.
 
     References
     ----------

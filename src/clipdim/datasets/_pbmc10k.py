@@ -9,7 +9,25 @@ from mudata import MuData
 from scipy.sparse import csr_matrix
 
 from clipdim.datasets._assemble import assemble
-from clipdim.datasets._download import PBMC10K_LABELS, PBMC10K_PROTEIN, PBMC10K_RNA, fetch
+from clipdim.datasets._download import RemoteFile, fetch
+
+TOTALVI = ("YosefLab/totalVI_reproducibility", "27d65a9c49182f39df0c4325249bc7dc8e663dd0")
+RNA = RemoteFile(
+    *TOTALVI,
+    path="data/raw_data/pbmc10k_harmo_rna.csv.gz",
+    sha256="77cacfec0e17dce2a9b00c479a07a162e29dc9263ff5dc4cb5235df4679baba9",
+)
+PROTEIN = RemoteFile(
+    *TOTALVI,
+    path="data/raw_data/pbmc10k_harmo_pro.csv.gz",
+    sha256="184afe670d264b598e24cca73ccfd4f07c7bde696b8fb4cb53ba62d89b13f048",
+)
+LABELS = RemoteFile(
+    "tarot0410/BREMSC",
+    "d5b89c26c9b25f3df3ebdcec2372ba108a100638",
+    path="data/RealData/10X10k/truth_10X10k.csv",
+    sha256="3ede3f6ca2f4245bb585b3b1afd4d1d9c737bcccb0424e4069979e2a6572e8a9",
+)
 
 
 def pbmc10k() -> MuData:
@@ -56,7 +74,7 @@ def pbmc10k() -> MuData:
     >>> mdata["rna"].shape, mdata["prot"].shape  # doctest: +SKIP
     ((6855, 4000), (6855, 14))
     """
-    rna_path, protein_path, labels_path = fetch(PBMC10K_RNA, PBMC10K_PROTEIN, PBMC10K_LABELS)
+    rna_path, protein_path, labels_path = fetch(RNA, PROTEIN, LABELS)
     rna, protein = _read(rna_path), _read(protein_path)
     cells = rna.obs_names
     protein = protein[cells].copy()

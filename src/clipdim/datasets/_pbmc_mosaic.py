@@ -8,7 +8,14 @@ from anndata import AnnData
 from mudata import MuData
 
 from clipdim.datasets._assemble import assemble
-from clipdim.datasets._download import PBMC_MOSAIC, fetch
+from clipdim.datasets._download import RemoteFile, fetch
+
+CELLS = RemoteFile(
+    "labomics/midas",
+    "5f0f57973bd6bea6f9ed034fffb4d9b3aa703777",
+    path="src/scmidas/data/quickstart_pbmc_mosaic.h5mu",
+    sha256="ba7e65819b77dca7cae0473043893a471920e25a07ee08bc91b3eb9fcc2e1cdd",
+)
 
 LABELS = {"batch": "donor", "celltype": "cell_type"}
 MODALITIES = {"rna": "rna", "adt": "prot"}
@@ -55,7 +62,7 @@ def pbmc_mosaic() -> MuData:
     >>> mdata.n_obs, mdata["rna"].shape, mdata["prot"].shape  # doctest: +SKIP
     (1600, (1200, 500), (1200, 224))
     """
-    (path,) = fetch(PBMC_MOSAIC)
+    (path,) = fetch(CELLS)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # mudata announces a new default for columns of modalities
         stored = mudata.read(path)

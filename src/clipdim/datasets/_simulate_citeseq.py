@@ -8,7 +8,7 @@ from anndata import AnnData
 from mudata import MuData
 from scipy.sparse import csr_matrix, vstack
 
-from clipdim.datasets._arguments import integer
+from clipdim import _check
 from clipdim.datasets._assemble import assemble
 
 SEPARATION = 2.0  # spread of the cell types' centres in each shared dimension, relative to that within a type
@@ -30,6 +30,8 @@ class _Assay:
     """Standard deviation of the cells' log depth, whose mean is 0."""
     dispersion: float
     """The variance of a count is ``mean + mean**2 / dispersion``."""
+    dense: bool
+    """Whether zeros are stored."""
 
 
 @dataclass(frozen=True)
@@ -42,8 +44,8 @@ class _Cells:
     batch_effect: float
 
 
-RNA = _Assay("gene", log_rate=(-3.0, 2.0), signal=0.27, background=0, depth=0.35, dispersion=4)
-PROTEIN = _Assay("protein", log_rate=(4.5, 0.8), signal=0.5, background=8, depth=0.25, dispersion=15)
+RNA = _Assay("gene", log_rate=(-3.0, 2.0), signal=0.27, background=0, depth=0.35, dispersion=4, dense=False)
+PROTEIN = _Assay("protein", log_rate=(4.5, 0.8), signal=0.5, background=8, depth=0.25, dispersion=15, dense=True)
 
 
 def simulate_citeseq(
@@ -117,9 +119,11 @@ def simulate_citeseq(
 
     Raises
     ------
+    TypeError
+        If a number is of another type.
     ValueError
-        If a number is not an integer or too small, there are too few features for the dimensions, ``batch_effect`` is
-        negative or not finite, or so many cells lack a modality that one has no cells or a cell would lack both.
+        If a number is out of its range, there are too few features for the dimensions, or so many cells lack a modality
+        that one has no cells or a cell would lack both.
 
     Examples
     --------
@@ -131,22 +135,19 @@ def simulate_citeseq(
     4
     """
     truth = {
-        "n_shared": integer(n_shared, "n_shared"),
-        "n_private_rna": integer(n_private_rna, "n_private_rna", at_least=0),
-        "n_private_protein": integer(n_private_protein, "n_private_protein", at_least=0),
-        "n_cell_types": integer(n_cell_types, "n_cell_types"),
-        "n_batches": integer(n_batches, "n_batches"),
-        "batch_effect": float(batch_effect),
-        "missing_rna": float(missing_rna),
-        "missing_protein": float(missing_protein),
-        "random_state": integer(random_state, "random_state", at_least=0),
+        "n_shared": _check.integer("n_shared", n_shared, least=1),
+        "n_private_rna": _check.integer("n_private_rna", n_private_rna, least=0),
+        "n_private_protein": _check.integer("n_private_protein", n_private_protein, least=0),
+        "n_cell_types": _check.integer("n_cell_types", n_cell_types, least=1),
+        "n_batches": _check.integer("n_batches", n_batches, least=1),
+        "batch_effect": _check.number("batch_effect", batch_effect, least=0),
+        "missing_rna": _check.number("missing_rna", missing_rna, least=0, most=1),
+        "missing_protein": _check.number("missing_protein", missing_protein, least=0, most=1),
+        "random_state": _check.seed(random_state),
     }
-    n_cells = integer(n_cells, "n_cells")
+    n_cells = _check.integer("n_cells", n_cells, least=1)
     n_genes = _enough(n_genes, "n_genes", n_shared + n_private_rna)
     n_proteins = _enough(n_proteins, "n_proteins", n_shared + n_private_protein)
-    if not 0 <= batch_effect < np.inf:
-        msg = f"batch_effect={batch_effect!r} is given; it must be a number of at least 0"
-        raise ValueError(msg)
 
     of_types, of_cells, of_rna, of_protein, of_missing = np.random.default_rng(random_state).spawn(5)
     centres = of_types.normal(scale=SEPARATION, size=(n_cell_types, n_shared))
@@ -163,7 +164,6 @@ def simulate_citeseq(
     protein = _measure(
         cells, PROTEIN, n_features=n_proteins, n_private=n_private_protein, has=has_protein, rng=of_protein
     )
-    protein.X = protein.X.toarray()
     obs = pd.DataFrame(
         {"cell_type": _names("type", types), "batch": _names("batch", batches)}, index=_cell_names(n_cells)
     )
@@ -176,10 +176,10 @@ def _present(
     n_cells: int, missing_rna: float, missing_protein: float, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
     """Which cells have RNA and which have protein, (``n_cells``,) bool."""
-    if not (missing_rna >= 0 and missing_protein >= 0 and missing_rna + missing_protein <= 1):
+    if missing_rna + missing_protein > 1:
         msg = (
-            f"missing_rna={missing_rna!r} and missing_protein={missing_protein!r} are given; they must be at least 0 "
-            "and add up to 1 at most, because no cell lacks both"
+            f"missing_rna={missing_rna!r} and missing_protein={missing_protein!r} are given; they must add up to 1 at "
+            "most, because no cell lacks both"
         )
         raise ValueError(msg)
     order = rng.permutation(n_cells)
@@ -212,10 +212,11 @@ def _measure(
     for start in range(0, n_cells, BLOCK):
         rows = slice(start, start + BLOCK)
         rates = np.exp(log_rates + shifts[cells.batches[rows]] + latents[rows] @ loadings.T) + background
-        counts = negative_binomial(of_cells, depths[rows] * rates, assay.dispersion)
-        blocks.append(csr_matrix(counts[has[rows]].astype(np.float32)))
+        block = negative_binomial(of_cells, depths[rows] * rates, assay.dispersion)
+        blocks.append(csr_matrix(block[has[rows]].astype(np.float32)))
+    counts = vstack(blocks, format="csr")
     adata = AnnData(
-        vstack(blocks, format="csr"),
+        counts.toarray() if assay.dense else counts,
         obs=pd.DataFrame(index=_cell_names(n_cells)[has]),
         var=pd.DataFrame(index=[f"{assay.feature}_{i}" for i in range(1, n_features + 1)]),
     )
@@ -231,7 +232,7 @@ def negative_binomial(rng: np.random.Generator, mean: np.ndarray, dispersion: fl
 
 
 def _enough(n_features: int, name: str, n_latents: int) -> int:
-    if integer(n_features, name) <= n_latents:
+    if _check.integer(name, n_features, least=1) <= n_latents:
         msg = (
             f"{name}={n_features} features cannot show {n_latents} dimensions, shared and private; give at least "
             f"{n_latents + 1}, or fewer dimensions"

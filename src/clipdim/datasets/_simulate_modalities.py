@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from mudata import MuData
 
-from clipdim.datasets._arguments import integer
+from clipdim import _check
 from clipdim.datasets._assemble import assemble
 from clipdim.datasets._correlated import modality
 
@@ -72,9 +72,11 @@ def simulate_modalities(
 
     Raises
     ------
+    TypeError
+        If a number is of another type.
     ValueError
-        If a number is not an integer or out of its range, there are too few features for the latents, or no latent for
-        a modality, or ``noise`` is negative or not finite.
+        If a number is out of its range, there are too few features for the latents, or no latent for
+        a modality.
 
     Examples
     --------
@@ -85,25 +87,17 @@ def simulate_modalities(
     >>> sum(adata.n_obs for adata in mdata.mod.values()) / (3 * 300)
     0.8
     """
-    n_modalities = integer(n_modalities, "n_modalities", at_least=2)
-    n_cells = integer(n_cells, "n_cells", at_least=n_modalities)
+    n_modalities = _check.integer("n_modalities", n_modalities, least=2, most=len(NAMES))
+    n_cells = _check.integer("n_cells", n_cells, least=n_modalities)
     truth = {
-        "n_shared": integer(n_shared, "n_shared", at_least=0),
-        "n_pairwise": integer(n_pairwise, "n_pairwise", at_least=0),
-        "n_private": integer(n_private, "n_private", at_least=0),
-        "noise": float(noise),
-        "missing": float(missing),
+        "n_shared": _check.integer("n_shared", n_shared, least=0),
+        "n_pairwise": _check.integer("n_pairwise", n_pairwise, least=0),
+        "n_private": _check.integer("n_private", n_private, least=0),
+        "noise": _check.number("noise", noise, least=0),
+        "missing": _check.number("missing", missing, least=0, most=1 - 1 / n_modalities),
     }
-    for name, value, largest in (
-        ("n_modalities", n_modalities, len(NAMES)),
-        ("noise", noise, np.finfo(np.float32).max),
-        ("missing", missing, 1 - 1 / n_modalities),
-    ):
-        if not 0 <= value <= largest:
-            msg = f"{name}={value!r} is given; it must be between 0 and {largest:.4g}"
-            raise ValueError(msg)
     n_latents = n_shared + (n_modalities - 1) * n_pairwise + n_private
-    if not 0 < n_latents <= integer(n_features, "n_features"):
+    if not 0 < n_latents <= _check.integer("n_features", n_features, least=1):
         msg = (
             f"each modality shows {n_latents} latents, {n_shared} shared by all, {n_pairwise} with each other modality "
             f"and {n_private} of its own; there must be at least 1, and at most n_features={n_features}"
@@ -111,8 +105,8 @@ def simulate_modalities(
         raise ValueError(msg)
 
     names = NAMES[:n_modalities]
-    seed = integer(random_state, "random_state", at_least=0)
-    of_latents, of_maps, of_noise, of_missing = np.random.default_rng(seed).spawn(4)
+    rng = np.random.default_rng(_check.seed(random_state))
+    of_latents, of_maps, of_noise, of_missing = rng.spawn(4)
     groups = {"shared": (names, n_shared)}
     groups |= {f"shared_{a}_{b}": (a + b, n_pairwise) for a, b in combinations(names, 2)}
     groups |= {name: (name, n_private) for name in names}

@@ -1,16 +1,15 @@
 """``model.ContrastiveEncoders``: ``tl.fit`` and ``tl.embed`` in the vocabulary of scvi-tools."""
 
 from collections.abc import Mapping, Sequence
-from numbers import Integral, Real
 from typing import Literal
 
 from mudata import MuData
 
-from clipdim import _keys, _mudata, tl
+from clipdim import _check, _keys, _mudata, tl
 from clipdim.contrast import Recipe
 from clipdim.model._devices import device_of
 from clipdim.model._fitted import Fitted
-from clipdim.model._saved import Arguments, extract_model
+from clipdim.model._saved import extract_model
 
 
 class ContrastiveEncoders(Fitted):
@@ -80,15 +79,10 @@ class ContrastiveEncoders(Fitted):
         recipe: str | Recipe = "default",
         key_added: str = _keys.KEY,
     ) -> None:
-        if not isinstance(n_latent, Integral) or isinstance(n_latent, bool):
-            msg = f"n_latent must be an integer, got {n_latent!r}"
-            raise TypeError(msg)
-        if n_latent < 1:
-            msg = f"n_latent must be at least 1, got {n_latent}; 32 is a good start"
-            raise ValueError(msg)
+        n_latent = _check.integer("n_latent", n_latent, least=1, hint="32 is a good start")
         self.mdata = _mudata.require_mudata(mdata)
         self._setup = _mudata.read_setup(mdata)
-        self._arguments = Arguments(int(n_latent), similarity, recipe, key_added)
+        self._arguments = _mudata.Arguments(n_latent, similarity, recipe, key_added)
 
     @classmethod
     def setup_mudata(
@@ -225,9 +219,7 @@ class ContrastiveEncoders(Fitted):
                 "the last epoch; leave it out, and pass max_epochs=... for a shorter training"
             )
             raise ValueError(msg)
-        if not isinstance(train_size, Real) or isinstance(train_size, bool) or not 0 < train_size <= 1:
-            msg = f"train_size must be a share of the cells above 0 and at most 1, got {train_size!r}; 0.9 is usual"
-            raise ValueError(msg)
+        train_size = _check.number("train_size", train_size, above=0, most=1, hint="a share of the cells, 0.9 is usual")
         device = device_of(accelerator, devices)
         tl.fit(
             self.mdata,
@@ -240,7 +232,7 @@ class ContrastiveEncoders(Fitted):
             max_epochs=max_epochs,
             batch_size=batch_size,
             lr=lr,
-            holdout=round(1 - float(train_size), 12),  # 1 - 0.9 is not 0.1
+            holdout=round(1 - train_size, 12),  # 1 - 0.9 is not 0.1
             device=device,
             random_state=random_state,
             key_added=self._arguments.key_added,

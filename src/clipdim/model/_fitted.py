@@ -23,7 +23,7 @@ class Fitted:
     _model: MuData | None = None
     _device: str = "auto"
     _setup: _mudata.Setup
-    _arguments: _saved.Arguments
+    _arguments: _mudata.Arguments
 
     def __repr__(self) -> str:
         arguments, setup = self._arguments, self._setup
@@ -50,7 +50,7 @@ class Fitted:
         The names of ``mdata.uns[key]["history"]``, but for the first two; no ``validation_loss`` where there are no
         validation cells. The two losses can be compared if there are as many of these as in a minibatch.
         """
-        history = self._trained().uns[self._arguments.key_added]["history"].dropna(axis=1, how="all")
+        history = _mudata.read_fit(self._trained(), self._arguments.key_added).history.dropna(axis=1, how="all")
         history = history.rename(columns=HISTORY_NAMES)
         return {str(name): history[[name]].copy() for name in history.columns}
 
@@ -120,9 +120,9 @@ class Fitted:
         names = self._check_modality(cells, modality)
         # also the model's own cells, whose stored embeddings know nothing of what was done to the MuData since
         embedded = _mudata.encoder_inputs(cells, self._setup.use_rep)
-        rows = _mudata.pair(cells, names)
+        rows = _mudata.cell_rows(cells, names)
         tl.embed(embedded, model, key=key, device=self._device)
-        embeddings = {name: embedded[name].obsm[_keys.embedding(key)] for name in names}
+        embeddings = _mudata.embeddings_of(embedded, names, key)
         return _mudata.mean_embedding(embeddings, rows) if modality in (None, _keys.JOINT) else embeddings[modality]
 
     def save(self, dir_path: str | Path, *, overwrite: bool = False, save_mudata: bool = False) -> None:
@@ -227,7 +227,9 @@ class Fitted:
         model = _saved.read_model(dir_path)
         loaded = cls.__new__(cls)
         loaded._model, loaded._device = model, device_of(accelerator, devices)
-        loaded._arguments, loaded._setup = _saved.stored_arguments(model), _saved.stored_setup(model)
+        loaded._arguments = _mudata.read_model(model).arguments
+        fit = _mudata.read_fit(model, loaded._arguments.key_added)
+        loaded._setup = _mudata.Setup.of_fit(fit.params)
         if mdata is None:
             loaded.mdata = _saved.read_cells(dir_path, model)
         else:

@@ -2,88 +2,40 @@
 
 import os
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, Literal
 
 import mudata
 import numpy as np
 import pandas as pd
 from mudata import MuData
 
-from clipdim import _keys, _mudata
-from clipdim.contrast import Recipe
+from clipdim import _mudata
 
 MODEL_FILE = "model.h5mu"
 CELLS_FILE = "mdata.h5mu"
 
 
-@dataclass(frozen=True)
-class Arguments:
-    """What a model was made with."""
-
-    n_latent: int
-    similarity: Literal["cosine", "inner"] | None
-    recipe: str | Recipe
-    key_added: str
-
-
-def extract_model(mdata: MuData, arguments: Arguments) -> MuData:
+def extract_model(mdata: MuData, arguments: _mudata.Arguments) -> MuData:
     """Return what was learned without the cells: a reference for ``tl.embed`` that holds all that a model has."""
-    key, recipe = arguments.key_added, arguments.recipe
-    fit, split = _mudata.read_fit(mdata, key), mdata.obs[_keys.split(key)].astype(object)
-    record: _keys.Model = {
-        "key": key,
-        "n_latent": arguments.n_latent,
-        "recipe": recipe if isinstance(recipe, str) else stored_recipe(recipe),
-        "cells": mdata.obs_names.to_numpy(dtype=object),
-        "split": split.where(split.notna(), "").to_numpy(dtype=object),
-    }
-    if arguments.similarity is not None:
-        record["similarity"] = arguments.similarity
-    return _mudata.without_cells(mdata, list(fit["encoders"]), {key: fit, _keys.MODEL: record})
-
-
-def stored_recipe(recipe: Recipe) -> dict[str, Any]:
-    """Return the fields of a recipe that are not None, the default of those that may be."""
-    return {name: value for name, value in asdict(recipe).items() if value is not None}
-
-
-def stored_arguments(model: MuData) -> Arguments:
-    """Return what a model was made with, from its record."""
-    record = model.uns[_keys.MODEL]
-    recipe = record["recipe"]
-    return Arguments(
-        int(record["n_latent"]),
-        str(record["similarity"]) if "similarity" in record else None,  # type: ignore[arg-type]
-        Recipe.from_stored(recipe) if isinstance(recipe, Mapping) else str(recipe),
-        str(record["key"]),
-    )
-
-
-def stored_setup(model: MuData) -> _mudata.Setup:
-    """Return what a model was set up with, from the parameters of its fit."""
-    params = model.uns[str(model.uns[_keys.MODEL]["key"])]["params"]
-    batch_key = params["batch_key"]
-    if batch_key is not None and not isinstance(batch_key, str):
-        batch_key = [str(name) for name in batch_key]
-    return _mudata.Setup({str(name): str(params["use_rep"][name]) for name in params["modalities"]}, batch_key)
+    key = arguments.key_added
+    fit = _mudata.read_fit(mdata, key)
+    model = _mudata.Model(arguments, mdata.obs_names.to_numpy(dtype=object), _mudata.read_split(mdata, key))
+    return _mudata.model_without_cells(mdata, fit, model)
 
 
 def in_split(model: MuData, mdata: MuData | None, *splits: str) -> np.ndarray:
     """Positions of the cells of some splits in ``mdata.obs_names``, by name; without cells, in those of training."""
-    record = model.uns[_keys.MODEL]
-    cells = np.asarray(record["cells"], dtype=object)
-    of_cells = np.asarray(record["split"], dtype=object).astype(str)
-    chosen = np.isin(of_cells, splits)
+    record = _mudata.read_model(model)
+    cells, of_cells = record.cells, record.split
+    chosen = np.isin(of_cells.astype(str), splits)
     if mdata is None:
         return np.flatnonzero(chosen)
     if not mdata.obs_names.isin(pd.Index(cells[of_cells != ""])).any():
         msg = (
             f"none of the {mdata.n_obs} cells of the MuData, such as {mdata.obs_names[:3].tolist()}, has the name of "
             f"one that the model was trained with, such as {cells[:3].tolist()}; give cells that were renamed their "
-            "old names, in every modality, and call mdata.update()"
+            "old names, in every modality, then mdata = mudata.MuData(mdata.mod)"
         )
         raise ValueError(msg)
     return np.flatnonzero(mdata.obs_names.isin(pd.Index(cells[chosen])))
@@ -128,13 +80,8 @@ def read_model(dir_path: str | Path) -> MuData:
         msg = f"there is no {MODEL_FILE} in {str(dir_path)!r}; name the folder that model.save(dir_path) wrote"
         raise FileNotFoundError(msg)
     model = _read(path, "save the model again")
-    if _keys.MODEL not in model.uns:
-        msg = (
-            f"{str(path)!r} has no .uns[{_keys.MODEL!r}], so it was not written by model.save; a MuData with a fit "
-            "needs no model: clipdim.tl.embed(query, mudata.read(path))"
-        )
-        raise ValueError(msg)
-    _mudata.read_fit(model, str(model.uns[_keys.MODEL]["key"]))  # refuses files of newer versions
+    record = _mudata.read_model(model, repr(str(path)))
+    _mudata.read_fit(model, record.arguments.key_added)  # refuses files of newer versions, and damaged ones
     return model
 
 
@@ -150,27 +97,21 @@ def read_cells(dir_path: str | Path, model: MuData) -> MuData | None:
 
 def _with_results_of(model: MuData, mdata: MuData) -> MuData:
     """Return the model with what its cells tell of it since, as private dimensions, beside what it has already."""
-    key = str(model.uns[_keys.MODEL]["key"])
-    known, own = dict(model.uns[key]), mdata.uns.get(key)
-    if not _same(own, known):
+    record = _mudata.read_model(model)
+    key = record.arguments.key_added
+    known = _mudata.read_fit(model, key)
+    if not _mudata.holds_fit(mdata, known, key):
         return model
-    if "private" in own:
-        known.pop("private_loadings", None)  # of other private dimensions
-    return _mudata.without_cells(model, list(model.mod), {**model.uns, key: {**known, **own}})
+    own = _mudata.read_fit(mdata, key)
+    return _mudata.model_without_cells(model, known.with_results_of(own), record)
 
 
 def _refuse_another_fit(mdata: MuData, model: MuData, where: str, mend: str) -> None:
     """Refuse cells in which another fit lies under the model's name; those without any are new cells."""
-    key = str(model.uns[_keys.MODEL]["key"])
-    own = mdata.uns.get(key)
-    if own is not None and not _same(own, model.uns[key]):
+    key = _mudata.read_model(model).arguments.key_added
+    if not _mudata.holds_fit(mdata, _mudata.read_fit(model, key), key, otherwise=True):
         msg = f"the fit in .uns[{key!r}] of {where} is another model's; {mend}"
         raise ValueError(msg)
-
-
-def _same(own: Any, fit: Mapping[str, Any]) -> bool:
-    """Whether what lies under the name of a fit comes from the same training."""
-    return isinstance(own, Mapping) and _mudata.fingerprint(own) == _mudata.fingerprint(fit)
 
 
 def _replace(folder: Path, files: Mapping[str, MuData]) -> None:

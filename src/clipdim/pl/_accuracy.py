@@ -6,7 +6,7 @@ from matplotlib.patches import Patch
 from mudata import MuData
 
 from clipdim import _keys
-from clipdim.pl._labels import JOINT, class_colors, classification, main_split
+from clipdim.pl._labels import class_colors, classification, main_split
 from clipdim.pl._style import FAINT, HELD_OUT, INK, TRAIN, finish, legend_above, single_axes, styled
 
 
@@ -16,7 +16,7 @@ def accuracy(
     label_key: str | None = None,
     *,
     key: str = _keys.KEY,
-    method: str = JOINT,
+    method: str = _keys.JOINT_KNN,
     ax: Axes | None = None,
 ) -> Axes:
     """

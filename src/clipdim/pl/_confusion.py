@@ -6,7 +6,7 @@ from matplotlib.patches import Rectangle
 from mudata import MuData
 
 from clipdim import _keys
-from clipdim.pl._labels import JOINT, class_colors, classification, main_split
+from clipdim.pl._labels import class_colors, classification, main_split
 from clipdim.pl._style import finish, single_axes, styled
 
 _MAX_CLASSES_WITH_NUMBERS = 12
@@ -18,7 +18,7 @@ def confusion(
     label_key: str | None = None,
     *,
     key: str = _keys.KEY,
-    method: str = JOINT,
+    method: str = _keys.JOINT_KNN,
     ax: Axes | None = None,
 ) -> Axes:
     """

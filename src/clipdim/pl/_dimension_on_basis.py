@@ -7,9 +7,9 @@ from matplotlib.axes import Axes
 from mudata import MuData
 
 from clipdim import _keys
-from clipdim._mudata import obs_column
+from clipdim._mudata import basis_points, obs_column
 from clipdim.neighbors import nearest_points
-from clipdim.pl._dimension_text import STORED, cells_text, dimension_label, measure_call, stored_table
+from clipdim.pl._dimension_text import cells_text, dimension_label, measure_call, stored_table
 from clipdim.pl._style import finish, single_axes
 
 # around one cell the estimate errs by a quarter
@@ -23,7 +23,7 @@ _POINTS = 40_000
 def draw_on_basis(mdata: MuData, basis: str, key: str | None, ax: Axes | None) -> Axes:
     """Draw the first two columns of an embedding, each cell in the colour of the dimension around it."""
     table = stored_table(mdata, key, "")
-    values, points = _values(mdata, key), _points(mdata, basis)
+    values, points = _values(mdata, key), basis_points(mdata, basis)
     shown = np.isfinite(points).all(axis=1)
     known = shown & ~np.isnan(values)
     if not known.any():
@@ -58,24 +58,7 @@ def draw_on_basis(mdata: MuData, basis: str, key: str | None, ax: Axes | None) -
 def _values(mdata: MuData, key: str | None) -> np.ndarray:
     """Dimension around each cell, of the joint embedding where it was measured; NaN where it was not."""
     try:
-        return obs_column(mdata, STORED if key is None else key).to_numpy(dtype=float)
+        return obs_column(mdata, _keys.DIMENSION if key is None else key).to_numpy(dtype=float)
     except KeyError:
         msg = f'the table of dimensions has no values around cells ("twonn" gives none); run {measure_call(key, "")}'
         raise KeyError(msg) from None
-
-
-def _points(mdata: MuData, basis: str) -> np.ndarray:
-    """First two columns of an embedding, (cells x 2)."""
-    name = basis if basis in mdata.obsm else f"X_{basis}"
-    if name not in mdata.obsm:
-        made = [slot for slot in mdata.obsm if slot not in mdata.mod]
-        msg = (
-            f'no "{basis}" in mdata.obsm, which has {", ".join(made)}; run scanpy.pp.neighbors(mdata, '
-            'use_rep="X_clipdim") and scanpy.tl.umap(mdata), then pass basis="X_umap"'
-        )
-        raise KeyError(msg)
-    points = np.asarray(mdata.obsm[name], dtype=float)
-    if points.ndim != 2 or points.shape[1] < 2:
-        msg = f"mdata.obsm[{name!r}] has shape {points.shape}; a map needs two columns"
-        raise ValueError(msg)
-    return points[:, :2]

@@ -4,9 +4,8 @@ import pandas as pd
 from mudata import MuData
 
 from clipdim import _keys
+from clipdim._mudata import read_dimensions
 from clipdim.dimension.estimators import ESTIMATORS
-
-STORED = "intrinsic_dimension"
 
 
 def dimension_label(estimator: str) -> str:
@@ -21,19 +20,9 @@ def cells_text(cells: str) -> str:
 
 def stored_table(mdata: MuData, key: str | None, arguments: str) -> pd.DataFrame:
     """Return the table that ``tl.intrinsic_dimension`` wrote; the error names the call with the given arguments."""
-    key = STORED if key is None else key
-    if not isinstance(mdata, MuData):
-        msg = f"expected a MuData after clipdim.tl.intrinsic_dimension, got {type(mdata).__name__}"
-        raise TypeError(msg)
-    table = mdata.uns.get(key)
-    if not isinstance(table, pd.DataFrame) or "representation" not in table:
-        # double quotes only: the text of a KeyError is shown with a backslash before each single quote otherwise
-        msg = f'no table of dimensions in mdata.uns["{key}"]; run {measure_call(key, arguments)}'
-        raise KeyError(msg)
-    # a file gives back strings as categories or as another type
-    return table.astype(dict.fromkeys(table.select_dtypes(exclude=["number", "bool"]), str))
+    return read_dimensions(mdata, _keys.DIMENSION if key is None else key, measure_call(key, arguments))
 
 
 def measure_call(key: str | None, arguments: str) -> str:
     """Return the call that writes what is drawn."""
-    return f'clipdim.tl.intrinsic_dimension(mdata, {arguments}key_added="{STORED if key is None else key}")'
+    return f'clipdim.tl.intrinsic_dimension(mdata, {arguments}key_added="{_keys.DIMENSION if key is None else key}")'

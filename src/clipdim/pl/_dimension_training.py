@@ -5,27 +5,27 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
 from clipdim import _keys
+from clipdim._mudata import Fit
 from clipdim.pl._dimension_text import cells_text, dimension_label
 from clipdim.pl._style import FAINT, curve, epoch_axis, finish, legend_above, modality_colors, single_axes
 
 
-def draw_training(fit: _keys.Fit, ax: Axes | None) -> Axes:
+def draw_training(fit: Fit, ax: Axes | None) -> Axes:
     """Draw a curve for each modality, and the final estimates with their intervals to the right of it."""
-    table, final = fit["history"], fit["intrinsic_dimension"]
-    modalities = [str(name) for name in fit["params"]["modalities"]]
+    table, final, modalities = fit.history, fit.intrinsic_dimension, fit.params.modalities
     colors = modality_colors(modalities)
     ax = single_axes(ax, (6.0, 3.8))
     last, step = float(table.index[-1]), 0.045 * max(len(table) - 1, 1)
     top = 0.0
     for name in modalities:
-        column = f"intrinsic_dimension_{name}"
+        column = _keys.of_modality("intrinsic_dimension", name)
         if column in table:
             curve(ax, table[column], color=colors[name])
             top = np.nanmax([top, table[column].max()])
-    shown = [name for name in (*modalities, "joint") if name in final]
+    shown = [name for name in (*modalities, _keys.JOINT) if name in final]
     for place, name in enumerate(shown):
         record = final[name]
-        estimate, low, high = (float(record[field]) for field in ("estimate", "low", "high"))
+        estimate, low, high = record.estimate, record.low, record.high
         ax.errorbar(
             last + step * (place + 1.5),
             estimate,
@@ -42,16 +42,14 @@ def draw_training(fit: _keys.Fit, ax: Axes | None) -> Axes:
     ax.axvspan(last + step / 2, right, color="0.95", linewidth=0, zorder=0)
     ax.text((last + step / 2 + right) / 2, 0.02, "final", transform=ax.get_xaxis_transform(), ha="center", color=FAINT)
     ax.set_xlim(right=right)
-    _mark_out_dim(ax, int(fit["params"]["out_dim"]), float(top))
+    _mark_out_dim(ax, fit.params.out_dim, float(top))
 
     epoch_axis(ax)
     ax.set_xticks([tick for tick in MaxNLocator(integer=True, nbins=6).tick_values(0, last) if 0 <= tick <= last])
     ax.yaxis.set_major_locator(MaxNLocator(integer=True))
     record = final[shown[0]]
-    ax.set_ylabel(dimension_label(record["estimator"]))
-    legend_above(
-        ax, title=f"{int(record['n_cells']):,} {cells_text(record['cells'])}, {int(record['n_neighbors'])} neighbours"
-    )
+    ax.set_ylabel(dimension_label(record.estimator))
+    legend_above(ax, title=f"{record.n_cells:,} {cells_text(record.cells)}, {record.n_neighbors} neighbours")
     finish(ax)
     return ax
 

@@ -16,7 +16,7 @@ def fit_names(mdata: MuData, keys: Sequence[str]) -> dict[str, str]:
     if not keys:
         msg = "key is empty; pass the key_added of a fit, or several"
         raise ValueError(msg)
-    dims = {key: int(read_fit(mdata, key)["params"]["out_dim"]) for key in keys}
+    dims = {key: read_fit(mdata, key).params.out_dim for key in keys}
     if len(set(dims.values())) < len(dims):
         return {key: key for key in dims}
     return {key: f"out_dim {dim}" for key, dim in sorted(dims.items(), key=lambda item: item[1])}

@@ -6,7 +6,7 @@ from matplotlib.axes import Axes
 from mudata import MuData
 
 from clipdim import _keys
-from clipdim._mudata import read_fit
+from clipdim._mudata import read_fit, read_split
 from clipdim.pl._cells import NONE_HELD_OUT
 from clipdim.pl._style import (
     FAINT,
@@ -76,14 +76,14 @@ def history(
     (3,)
     """
     fit = read_fit(mdata, key)
-    table, params = fit["history"], fit["params"]
+    table, params = fit.history, fit.params
     axes = panel_axes(ax, 3, (3.7, 3.1))
     held_out = bool(table["held_out_loss"].notna().any())
-    chance = chance and params.get("batch_key") is None
-    n_train = int((mdata.obs[_keys.split(key)] == _keys.TRAIN).sum())
-    _loss(axes[0], table, min(params["recipe"]["batch_size"], n_train) if chance else None)
+    chance = chance and params.batch_key is None
+    n_train = int((read_split(mdata, key) == _keys.TRAIN).sum())
+    _loss(axes[0], table, min(params.recipe.batch_size, n_train) if chance else None)
     _similarity(axes[1], table)
-    _norms(axes[2], table, [str(name) for name in params["modalities"]])
+    _norms(axes[2], table, params.modalities)
     for one in axes:
         epoch_axis(one)
         finish(one)
@@ -130,7 +130,7 @@ def _norms(ax: Axes, table: pd.DataFrame, modalities: list[str]) -> None:
     ax.set_ylabel("norm spread (sd of ‖f‖ / E‖f‖)")
     colors = modality_colors(modalities)
     for name in modalities:
-        curve(ax, table[f"norm_spread_{name}"], color=colors[name], label=name)
-    highest = table[[f"norm_spread_{name}" for name in modalities]].max(axis=None)
+        curve(ax, table[_keys.of_modality("norm_spread", name)], color=colors[name], label=name)
+    highest = table[[_keys.of_modality("norm_spread", name) for name in modalities]].max(axis=None)
     if np.isfinite(highest):
         ax.set_ylim(0, 1.08 * highest)

@@ -6,27 +6,21 @@ import pandas as pd
 from matplotlib.colors import is_color_like
 from mudata import MuData
 
-from clipdim import _keys
-from clipdim._mudata import obs_column, read_fit
-from clipdim.pl._cells import NONE_HELD_OUT
-
-JOINT = "joint k-NN"
+from clipdim import _keys, _mudata
+from clipdim.pl._cells import main_cells
 
 
 def classification(
     mdata: MuData, table: Literal["classify", "confusion"], *, key: str, label_key: str | None, method: str
 ) -> tuple[pd.DataFrame, str]:
     """Rows of one label and one method of a table that ``tl.classify`` stored, and the name of the label."""
-    fit = read_fit(mdata, key)
+    stored = getattr(_mudata.read_fit(mdata, key), table)
     # double quotes only: the text of a KeyError is shown with a backslash before each single quote otherwise
     of_key = "" if key == _keys.KEY else f', key="{key}"'
-    if table not in fit:
+    if stored is None:
         call = f'clipdim.tl.classify(mdata, "{label_key or "cell_type"}"{of_key})'
         msg = f'no cell-type accuracy in mdata.uns["{key}"]["{table}"]; run {call}'
         raise KeyError(msg)
-    stored = fit[table]
-    # a file gives back strings as categories or as another type
-    stored = stored.astype(dict.fromkeys(stored.select_dtypes(exclude="number"), str))
     labels = stored["label_key"].unique().tolist()
     if label_key is None:
         if len(labels) > 1:
@@ -46,24 +40,12 @@ def classification(
 
 
 def main_split(rows: pd.DataFrame) -> tuple[str, str]:
-    """Split to show first, and its name for the title: held-out cells, or training cells where none were held out."""
-    if (rows["split"] == _keys.HELD_OUT).any():
-        return _keys.HELD_OUT, f"{_keys.HELD_OUT} cells"
-    return _keys.TRAIN, NONE_HELD_OUT
+    """Split to show first, and its name for the title."""
+    splits = set(rows["split"])
+    return _keys.HELD_OUT if _keys.HELD_OUT in splits else _keys.TRAIN, main_cells(splits)
 
 
 def class_colors(mdata: MuData, label_key: str) -> dict[str, str]:
     """Colour of each class from ``.uns["{label_key}_colors"]`` of the MuData or of a modality; empty if none has it."""
-    modality, _, column = label_key.partition(":")
-    holders = [(mdata, label_key), *((adata, label_key) for adata in mdata.mod.values())]
-    if modality in mdata.mod:
-        holders.append((mdata[modality], column))  # muon lists a modality's column as "modality:column"
-    for holder, name in holders:
-        colors = holder.uns.get(f"{name}_colors")
-        if colors is None:
-            continue
-        labels = holder.obs[name] if name in holder.obs else obs_column(mdata, name)
-        classes = labels.astype("category").cat.categories.astype(str)
-        if len(colors) >= len(classes) and all(is_color_like(color) for color in colors):
-            return dict(zip(classes, map(str, colors), strict=False))
-    return {}
+    stored = _mudata.class_colors(mdata, label_key)
+    return next((colors for colors in stored if all(map(is_color_like, colors.values()))), {})

@@ -13,7 +13,7 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from mudata import MuData
 
-from clipdim import _keys
+from clipdim import _check, _keys
 from clipdim._mudata import read_fit
 from clipdim.pl._style import INK, finish, panel_axes, styled
 
@@ -82,12 +82,7 @@ def loadings(
     >>> [ax.get_title(loc="left") for ax in axes]
     ['rna', 'prot']
     """
-    if not isinstance(n_features, Integral) or isinstance(n_features, bool):
-        msg = f"n_features must be an integer, got {n_features!r}"
-        raise TypeError(msg)
-    if n_features < 1:
-        msg = f"n_features must be at least 1, got {n_features}"
-        raise ValueError(msg)
+    n_features = _check.integer("n_features", n_features, least=1)
     table = _read(mdata, dimensions, key)
     shown = _directions(table, directions)
     maps, agreement = {}, {}
@@ -99,7 +94,7 @@ def loadings(
         # the order of the features is that of the modality
         matrix = rows.pivot_table(index="feature", columns="direction", values="loading", sort=False)
         matrix = matrix.reindex(columns=shown)  # one modality may have fewer private dimensions
-        maps[name] = _strongest(matrix, int(n_features))
+        maps[name] = _strongest(matrix, n_features)
         agreement[name] = rows.groupby("direction")["agreement"].first().reindex(shown)
     limit = max(float(np.nanmax(np.abs(matrix.to_numpy()))) for matrix in maps.values())
     norm = Normalize(-limit, limit)
@@ -131,18 +126,17 @@ def loadings(
 
 def _read(mdata: MuData, dimensions: str, key: str) -> pd.DataFrame:
     fit = read_fit(mdata, key)
-    if dimensions not in ("shared", "private"):
-        msg = f"dimensions={dimensions!r} is unknown; choose 'shared' or 'private'"
-        raise ValueError(msg)
+    _check.choice("dimensions", dimensions, ("shared", "private"))
     slot: Literal["loadings", "private_loadings"] = "loadings" if dimensions == "shared" else "private_loadings"
-    if slot not in fit:
+    table = getattr(fit, slot)
+    if table is None:
         # double quotes only: the text of a KeyError is shown with a backslash before each single quote otherwise
         of_key = "" if key == _keys.KEY else f', key="{key}"'
         of_key += "" if dimensions == "shared" else ', dimensions="private"'
         msg = f'no loadings in mdata.uns["{key}"]["{slot}"]; run clipdim.tl.loadings(mdata{of_key})'
         raise KeyError(msg)
     # a file gives back strings as categories or as another type
-    return fit[slot].astype({"modality": str, "feature": str})
+    return table.astype({"modality": str, "feature": str})
 
 
 def _directions(table: pd.DataFrame, directions: Sequence[int] | None) -> list[int]:

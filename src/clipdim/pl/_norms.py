@@ -6,7 +6,7 @@ from matplotlib.ticker import MaxNLocator
 from mudata import MuData
 
 from clipdim import _keys
-from clipdim._mudata import pair, paired_embeddings
+from clipdim._mudata import read_fit, read_norms, read_split
 from clipdim.pl._cells import choose_cells
 from clipdim.pl._fits import fit_names
 from clipdim.pl._style import (
@@ -92,14 +92,10 @@ def norms(
 
 def _read(mdata: MuData, key: str, cells: str | None) -> tuple[dict[str, np.ndarray], str]:
     """Norms of the chosen cells by modality, and how many they are and which."""
-    embeddings = paired_embeddings(mdata, key)
-    chosen, which = choose_cells(embeddings.split, cells)
-    rows = pair(mdata, embeddings.modalities)
-    samples = {}
-    for column, name in enumerate(embeddings.modalities):
-        of_modality = rows[chosen, column]
-        samples[name] = mdata[name].obs[_keys.norm(key)].to_numpy()[of_modality[of_modality >= 0]]
-    return samples, f"{int(chosen.sum()):,} {which}"
+    names = read_fit(mdata, key).params.modalities
+    chosen, which = choose_cells(read_split(mdata, key), cells)
+    norms = {name: own[chosen] for name, own in read_norms(mdata, names, key).items()}
+    return {name: own[np.isfinite(own)] for name, own in norms.items()}, f"{int(chosen.sum()):,} {which}"
 
 
 def _right_end(samples: dict[str, np.ndarray]) -> float:

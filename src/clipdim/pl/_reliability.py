@@ -3,12 +3,11 @@ from matplotlib.axes import Axes
 from mudata import MuData
 
 from clipdim import _keys
-from clipdim._mudata import obs_column
+from clipdim._mudata import find_transfer, obs_column, read_confidence
 from clipdim.evaluation import Reliability
 from clipdim.evaluation import reliability as measure
 from clipdim.pl._style import FAINT, INK, finish, single_axes, styled
 
-UNASSIGNED = "unassigned"
 MIN_CELLS_OF_BIN = 10
 Z95 = 1.96
 
@@ -74,21 +73,21 @@ def reliability(
     >>> ax.get_xlim() == (0, 1)
     True
     """
-    key_added = _find_transfer(mdata, key_added)
+    key_added = find_transfer(mdata, key_added)
     truth, label = (obs_column(mdata, name).astype(object) for name in (label_key, key_added))
-    compared = (truth.notna() & label.notna() & (label != UNASSIGNED)).to_numpy()
+    compared = (truth.notna() & label.notna() & (label != _keys.UNASSIGNED)).to_numpy()
     if not compared.any():
         msg = f"no cell has a label in both {label_key!r} and {key_added!r}; name the column of the true labels"
         raise ValueError(msg)
-    confidence = mdata.obs[_keys.confidence(key_added)].to_numpy()[compared]
+    confidence, threshold = read_confidence(mdata, key_added)
+    confidence = confidence[compared]
     right = truth[compared].map(str).to_numpy() == label[compared].map(str).to_numpy()
     curve = measure(confidence, right, n_bins=n_bins)
 
     ax = single_axes(ax, (4.2, 5.1))
-    threshold = float(mdata.uns[_keys.transferred(key_added)]["params"]["min_confidence"])
     ax.axvspan(0, threshold, color=FAINT, alpha=0.12, linewidth=0)
     if threshold >= 0.2:
-        ax.text(threshold / 2, 0.97, UNASSIGNED, ha="center", va="top", fontsize=9, color=FAINT)
+        ax.text(threshold / 2, 0.97, _keys.UNASSIGNED, ha="center", va="top", fontsize=9, color=FAINT)
     ax.plot([0, 1], [0, 1], color=FAINT, linewidth=0.8, linestyle="--")
     ax.text(0.11, 0.14, "as claimed", rotation=45, ha="center", va="center", fontsize=9, color=FAINT)
     shown = curve.n_cells >= min(MIN_CELLS_OF_BIN, curve.n_cells.max())
@@ -119,28 +118,6 @@ def reliability(
     ax.set_ylabel(f"fraction with the right {label_key}")
     finish(ax)
     return ax
-
-
-def _find_transfer(mdata: MuData, key_added: str | None) -> str:
-    if not isinstance(mdata, MuData):
-        msg = f"expected a MuData after clipdim.tl.transfer_labels, got {type(mdata).__name__}"
-        raise TypeError(msg)
-    ending = _keys.transferred("")
-    there = [name.removesuffix(ending) for name in mdata.uns if name.endswith(ending)]
-    if key_added in there:
-        return str(key_added)
-    # double quotes only: the text of a KeyError is shown with a backslash before each single quote otherwise
-    if key_added is not None or not there:
-        given = "" if key_added is None else f' as "{key_added}"'
-        msg = (
-            f"no labels were transferred{given}, only {', '.join(there) or 'none'}; "
-            "run clipdim.tl.transfer_labels(query, reference, label_key)"
-        )
-        raise KeyError(msg)
-    if len(there) > 1:
-        msg = f"labels were transferred as {there}; choose one, for instance key_added={there[0]!r}"
-        raise ValueError(msg)
-    return there[0]
 
 
 def _wilson(curve: Reliability) -> np.ndarray:

@@ -7,7 +7,7 @@ from matplotlib.ticker import MaxNLocator
 from mudata import MuData
 
 from clipdim import _keys
-from clipdim._mudata import paired_embeddings
+from clipdim._mudata import read_embeddings, read_fit
 from clipdim.evaluation.similarity import draw_negatives
 from clipdim.pl._cells import choose_cells
 from clipdim.pl._style import NEGATIVE, POSITIVE, filled_histogram, finish, legend_above, panel_axes, styled
@@ -67,7 +67,7 @@ def similarity(
     >>> ax.get_ylabel()
     'density'
     """
-    embeddings = paired_embeddings(mdata, key)
+    embeddings = read_embeddings(mdata, read_fit(mdata, key), key)
     chosen, which = choose_cells(embeddings.split, cells)
     values = []
     for first, second in combinations(embeddings.modalities, 2):

@@ -1,6 +1,5 @@
 from collections.abc import Sequence
 from itertools import combinations
-from numbers import Integral
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -9,9 +8,9 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from mudata import MuData
 
-from clipdim import _keys
-from clipdim._mudata import read_fit
-from clipdim.pl._cells import NONE_HELD_OUT
+from clipdim import _check, _keys
+from clipdim._mudata import Fit, Snapshots, read_fit
+from clipdim.pl._cells import main_cells
 from clipdim.pl._points import color_points
 from clipdim.pl._style import FAINT, INK, styled
 
@@ -76,24 +75,19 @@ def snapshots(
     >>> [ax.get_title().splitlines()[0] for ax in axes]
     ['untrained', 'after 1 epoch', 'after 2 epochs']
     """
-    if not isinstance(n_pairs, Integral) or isinstance(n_pairs, bool):
-        msg = f"n_pairs must be an integer, got {n_pairs!r}"
-        raise TypeError(msg)
-    if n_pairs < 0:
-        msg = f"n_pairs must be at least 0, got {n_pairs}"
-        raise ValueError(msg)
+    n_pairs = _check.integer("n_pairs", n_pairs, least=0)
     fit = read_fit(mdata, key)
     stored = _read(fit, key)
-    modalities = [str(name) for name in fit["params"]["modalities"]]
+    modalities = fit.params.modalities
     # (snapshots x modalities x cells x out_dim)
-    points = np.stack([stored["embeddings"][name] for name in modalities], axis=1).astype(np.float64)
+    points = np.stack([stored.embeddings[name] for name in modalities], axis=1).astype(np.float64)
     shown, labels = _in_three_dimensions(points)
     # few points lie outside, and are drawn all the same
     limit = max(1.0, float(np.quantile(np.abs(shown), 0.999)))
-    colors = color_points(mdata, [str(cell) for cell in stored["cells"]], modalities, color)
+    colors = color_points(mdata, stored.cells.tolist(), modalities, color)
 
     axes = _axes(ax, len(points))
-    for one, cells, in_all, epoch in zip(axes, shown, points, stored["epochs"], strict=True):
+    for one, cells, in_all, epoch in zip(axes, shown, points, stored.epochs, strict=True):
         _space(one, labels, limit)
         one.scatter(
             *cells.reshape(-1, 3).T,
@@ -108,25 +102,24 @@ def snapshots(
         name = "untrained" if epoch == 0 else f"after {epoch} epoch{'s' if epoch > 1 else ''}"
         positive, negative = np.mean([_similarities(u, v) for u, v in combinations(in_all, 2)], axis=0)
         one.set_title(f"{name}\nsimilarity {positive:z.2f}, different cells {negative:z.2f}", pad=-8)
-    which = NONE_HELD_OUT if stored["split"] == _keys.TRAIN else f"{stored['split']} cells"
+    which = main_cells({stored.split})
     pair = [Line2D([], [], color=INK, linewidth=0.8, label="the same cell")] if n_pairs else []
-    _legend(axes[-1], [*colors.handles, *pair], f"{len(stored['cells']):,} {which}")
+    _legend(axes[-1], [*colors.handles, *pair], f"{len(stored.cells):,} {which}")
     if colors.mappable is not None:
         axes[0].figure.colorbar(colors.mappable, ax=list(axes), label=color, shrink=0.6)
     return axes
 
 
-def _read(fit: _keys.Fit, key: str) -> _keys.Snapshots:
-    if "snapshots" in fit:
-        return fit["snapshots"]
-    params = fit["params"]
+def _read(fit: Fit, key: str) -> Snapshots:
+    if fit.snapshots is not None:
+        return fit.snapshots
     # double quotes only: the text of a KeyError is shown with a backslash before each single quote otherwise
-    if "reduced_from" in params:
-        source = params["reduced_from"]
+    if fit.params.reduced_from is not None:
+        source = fit.params.reduced_from
         msg = f'no snapshots in mdata.uns["{key}"], since clipdim.tl.reduce stores none; pass key="{source}"'
         raise KeyError(msg)
     of_key = "" if key == _keys.KEY else f', key_added="{key}"'
-    call = f"clipdim.tl.fit(mdata, {int(params['out_dim'])}, n_snapshots=6{of_key})"
+    call = f"clipdim.tl.fit(mdata, {fit.params.out_dim}, n_snapshots=6{of_key})"
     msg = f'no snapshots in mdata.uns["{key}"]; run {call}'
     raise KeyError(msg)
 

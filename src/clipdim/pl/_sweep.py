@@ -1,4 +1,4 @@
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -11,6 +11,7 @@ from matplotlib.ticker import MaxNLocator
 from mudata import MuData
 
 from clipdim import _keys
+from clipdim._mudata import read_sweep
 from clipdim.pl._style import FAINT, finish, legend_above, modality_colors, panel_axes, styled
 
 _STYLES: dict[str, Any] = {_keys.HELD_OUT: "-", _keys.TRAIN: (0, (2, 1.5))}
@@ -107,24 +108,13 @@ def sweep(
 
 
 def _read(mdata: MuData, key: str) -> tuple[pd.DataFrame, dict]:
-    """Table and settings of a sweep, its strings as ``tl.sweep`` wrote them."""
-    if not isinstance(mdata, MuData):
-        msg = f"expected a MuData after clipdim.tl.sweep, got {type(mdata).__name__}"
-        raise TypeError(msg)
-    found = mdata.uns.get(key)
-    if not isinstance(found, Mapping) or not {"table", "failures", "settings"} <= set(found):
-        others = [
-            name for name, own in mdata.uns.items() if isinstance(own, Mapping) and {"table", "failures"} <= set(own)
-        ]
-        mend = f'pass key="{others[0]}"' if others else f'run clipdim.tl.sweep(mdata, [2, 8, 32], key_added="{key}")'
-        msg = f'no sweep in mdata.uns["{key}"]; {mend}'
-        raise KeyError(msg)
-    table = found["table"]
-    if not len(table):
-        errors = found["failures"]["error"]
+    """Table and settings of a sweep in which a fit finished."""
+    found = read_sweep(mdata, key)
+    if not len(found.table):
+        errors = found.failures["error"]
         msg = f"no fit of this sweep finished; the first of {len(errors)} failed with {errors.iloc[0]}"
         raise ValueError(msg)
-    return table.astype(dict.fromkeys(table.select_dtypes(exclude="number"), str)), found["settings"]
+    return found.table, found.settings
 
 
 def _new_axes(n_panels: int) -> np.ndarray:

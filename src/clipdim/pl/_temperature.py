@@ -62,7 +62,7 @@ def temperature(mdata: MuData, *, key: str | Sequence[str] = _keys.KEY, ax: Axes
     ['out_dim 4', 'out_dim 8']
     """
     names = fit_names(mdata, [key] if isinstance(key, str) else list(key))
-    values = pd.DataFrame({one: read_fit(mdata, one)["history"]["temperature"] for one in names})
+    values = pd.DataFrame({one: read_fit(mdata, one).history["temperature"] for one in names})
     colors = [INK] if len(names) == 1 else sns.color_palette("viridis_r", len(names) + 1).as_hex()[1:]
     ax = single_axes(ax, (5.0, 3.4))
     ax.set_yscale("log")

@@ -4,9 +4,9 @@ import logging
 
 from mudata import MuData
 
-from clipdim import _keys
-from clipdim._mudata import require_mudata
-from clipdim.pp._modality import find_modality, write
+from clipdim import _check, _keys
+from clipdim._mudata import find_modality, require_mudata, write_prepared
+from clipdim.pp._projection import SEEDS
 from clipdim.pp._protein import learn_protein, project_protein
 from clipdim.pp._rna import learn_rna, project_rna
 
@@ -86,6 +86,11 @@ def citeseq(
     True
     """
     mdata = require_mudata(mdata)
+    n_top_genes = _check.integer("n_top_genes", n_top_genes, least=1)
+    n_comps_rna = _check.integer("n_comps_rna", n_comps_rna, least=1)
+    if n_comps_protein is not None:
+        n_comps_protein = _check.integer("n_comps_protein", n_comps_protein, least=1)
+    random_state = _check.seed(random_state, below=SEEDS)
     names = _find(mdata, rna=rna, protein=protein, need_both=reference is None)
     prepared = {}  # complete for both before either is written
     if reference is None:
@@ -104,10 +109,7 @@ def citeseq(
         prepared[names["rna"]] = project_rna(mdata, names["rna"], reference=reference)
     if reference is not None and "protein" in names:
         prepared[names["protein"]] = project_protein(mdata, names["protein"], reference=reference, batch_key=batch_key)
-    result = mdata.copy() if copy else mdata
-    for name, of_modality in prepared.items():
-        write(result[name], of_modality)
-    return result if copy else None
+    return write_prepared(mdata, prepared, copy=copy)
 
 
 def _find(mdata: MuData, *, rna: str | None, protein: str | None, need_both: bool) -> dict[str, str]:

@@ -1,6 +1,5 @@
 """Surface protein: raw counts to principal components of centred log ratios."""
 
-import warnings
 from typing import Any
 
 import numpy as np
@@ -9,18 +8,20 @@ from anndata import AnnData
 from mudata import MuData
 from scipy.sparse import issparse
 
-from clipdim import _keys
-from clipdim._mudata import match_features, require_mudata
-from clipdim.pp._modality import (
+from clipdim import _check, _keys
+from clipdim._mudata import (
     Prepared,
-    batch_labels,
+    batches_of,
     find_modality,
-    positive_integer,
+    has_column,
+    match_features,
     raw_counts,
+    require_mudata,
     stored_record,
-    write,
+    write_prepared,
 )
-from clipdim.pp._projection import Projection, learn
+from clipdim._warn import warn
+from clipdim.pp._projection import SEEDS, Projection, learn
 
 MIN_CELLS_OF_BATCH = 50
 ALL_CELLS = ""  # the batch of a sample without batches
@@ -86,12 +87,13 @@ def protein(
     Raises
     ------
     TypeError
-        If ``mdata`` or ``reference`` is not a MuData, or the counts are not numbers in memory.
+        If ``mdata`` or ``reference`` is not a MuData, the counts are not numbers in memory, or an argument is not
+        an integer.
     ValueError
         If the values are not raw counts (negative, not integers, log-normalised, NaN, all zero), no modality or more
         than one has a usual name, feature names are not unique, no protein varies, a batch is missing, more than
-        20 % of the reference's proteins are missing, ``batch_key`` is given for a reference that has none, or ``mdata``
-        is a view.
+        20 % of the reference's proteins are missing, ``batch_key`` is given for a reference that has none, ``mdata`` is
+        a view, or a number is too small or large.
     KeyError
         If the modality or the column ``batch_key`` does not exist.
         Whenever an error is raised nothing was changed.
@@ -110,72 +112,79 @@ def protein(
     (300, 10)
     """
     mdata = require_mudata(mdata)
+    n_comps = None if n_comps is None else _check.integer("n_comps", n_comps, least=1)
+    random_state = _check.seed(random_state, below=SEEDS)
     name = find_modality(mdata, _keys.PROTEIN_NAMES, given=modality, call="clipdim.pp.protein(mdata, modality=...)")
     if reference is None:
         prepared = learn_protein(mdata, name, n_comps=n_comps, batch_key=batch_key, random_state=random_state)
     else:
         prepared = project_protein(mdata, name, reference=reference, batch_key=batch_key)
-    result = mdata.copy() if copy else mdata
-    write(result[name], prepared)
-    return result if copy else None
+    return write_prepared(mdata, {name: prepared}, copy=copy)
 
 
 def learn_protein(
     mdata: MuData, modality: str, *, n_comps: int | None, batch_key: str | None, random_state: int
 ) -> Prepared:
     """Results of ``protein`` for one modality, with nothing written."""
-    n_comps = None if n_comps is None else positive_integer(n_comps, "n_comps")
-    proteins = mdata[modality].var_names
-    counts = _dense_counts(mdata[modality], modality)
+    counts, proteins = _dense_counts(mdata, modality)
     if batch_key is None:
         batches = _one_batch(len(counts))
     else:
-        batches = batch_labels(mdata, modality, batch_key)
+        batches = batches_of(mdata, modality, batch_key)
         _warn_of_small(batches, known=pd.Index([]), modality=modality)
     X, denominators = _centred_log_ratio(counts, batches, pd.DataFrame(columns=proteins, dtype=np.float64))
     projection, variance = learn(X.copy(), proteins, n_comps=n_comps, modality=modality, random_state=random_state)
     record = {
-        "function": "protein",
         "batch_key": batch_key,
         "batches": denominators.index.to_numpy(dtype=object),
         "proteins": proteins.to_numpy(dtype=object),
         "denominators": denominators.to_numpy(),
     }
-    return Prepared(X=X, X_pca=projection.project(X, proteins), projection=projection, variance=variance, record=record)
+    return _prepared(X, proteins, projection, record, variance)
 
 
 def project_protein(mdata: MuData, modality: str, *, reference: MuData, batch_key: str | None) -> Prepared:
     """Results of ``protein`` for one modality on the components of a reference, with nothing written."""
     record = stored_record(reference, modality, "protein")
     projection = Projection.from_uns(record)
-    proteins = mdata[modality].var_names
-    counts = _dense_counts(mdata[modality], modality)
+    counts, proteins = _dense_counts(mdata, modality)
     match_features(pd.Index(projection.features), proteins, modality)
     stored = pd.DataFrame(record["denominators"], index=record["batches"], columns=record["proteins"])
     batches = _batches_as_in(record["batch_key"], mdata, modality, batch_key)
+    batches = _one_batch(len(counts)) if batches is None else batches
     _warn_of_small(batches, known=stored.index, modality=modality)
     X, _ = _centred_log_ratio(counts, batches, stored.reindex(columns=proteins))
+    kept = {name: record[name] for name in ("batch_key", "batches", "proteins", "denominators")}
+    return _prepared(X, proteins, projection, kept, None)
+
+
+def _prepared(
+    X: np.ndarray,
+    proteins: pd.Index,
+    projection: Projection,
+    record: dict[str, Any],
+    variance: dict[str, np.ndarray] | None,
+) -> Prepared:
     return Prepared(
         X=X,
         X_pca=projection.project(X, proteins),
-        projection=projection,
-        variance=None,
-        record={name: record[name] for name in ("function", "batch_key", "batches", "proteins", "denominators")},
+        loadings=projection.loadings_of(proteins),
+        record={"function": "protein", **record, **projection.to_uns()},
+        variance=variance,
     )
 
 
-def _dense_counts(adata: AnnData, modality: str) -> np.ndarray:
-    counts = raw_counts(adata, modality)
-    return np.asarray(counts.toarray() if issparse(counts) else counts, dtype=np.float64)
+def _dense_counts(mdata: MuData, modality: str) -> tuple[np.ndarray, pd.Index]:
+    counts, proteins = raw_counts(mdata, modality)
+    return np.asarray(counts.toarray() if issparse(counts) else counts, dtype=np.float64), proteins
 
 
 def _one_batch(n_cells: int) -> np.ndarray:
     return np.full(n_cells, ALL_CELLS, dtype=object)
 
 
-def _batches_as_in(stored_key: str | None, mdata: MuData, modality: str, batch_key: str | None) -> np.ndarray:
-    """Batches of a new sample's cells by the names that the reference may know."""
-    n_cells = mdata[modality].n_obs
+def _batches_as_in(stored_key: str | None, mdata: MuData, modality: str, batch_key: str | None) -> np.ndarray | None:
+    """Batches of a new sample's cells by the names that the reference may know, None for one batch."""
     if stored_key is None:
         if batch_key is not None:
             msg = (
@@ -183,11 +192,10 @@ def _batches_as_in(stored_key: str | None, mdata: MuData, modality: str, batch_k
                 "the same means for all cells; leave batch_key out, or preprocess the reference with its batch_key"
             )
             raise ValueError(msg)
-        return _one_batch(n_cells)
-    columns = {*mdata.obs.columns, *(column for adata in mdata.mod.values() for column in adata.obs.columns)}
-    if batch_key is None and stored_key not in columns:
-        return _one_batch(n_cells)
-    return batch_labels(mdata, modality, batch_key or str(stored_key))
+        return None
+    if batch_key is None and not has_column(mdata, stored_key):
+        return None
+    return batches_of(mdata, modality, batch_key or str(stored_key))
 
 
 def _warn_of_small(batches: np.ndarray, *, known: pd.Index, modality: str) -> None:
@@ -201,7 +209,7 @@ def _warn_of_small(batches: np.ndarray, *, known: pd.Index, modality: str) -> No
             f"centred log ratios of modality {modality!r} rest on few cells in these batches: {named}; with fewer than "
             f"{MIN_CELLS_OF_BATCH} cells of a batch their means are uncertain"
         )
-        warnings.warn(msg, UserWarning, stacklevel=4)
+        warn(msg)
 
 
 def _centred_log_ratio(
@@ -218,11 +226,13 @@ def _centred_log_ratio(
     denominators: dict[Any, np.ndarray] = {}
     for batch in np.unique(batches):
         rows = batches == batch
-        cells = AnnData(counts[rows])
-        denominators[batch] = np.exp(np.log1p(cells.X).mean(axis=0))
+        ratios = counts[rows]
+        denominators[batch] = np.exp(np.log1p(ratios).mean(axis=0))
+        cells = AnnData(ratios)
         prot.pp.clr(cells)  # on dense float64: muon divides integers and sparse rows in place
+        ratios = np.asarray(cells.X)
         if batch in stored.index:
             known = stored.loc[batch].notna().to_numpy()
-            cells.X[:, known] = np.log1p(counts[np.ix_(rows, known)] / stored.loc[batch].to_numpy()[known])
-        X[rows] = cells.X
+            ratios[:, known] = np.log1p(counts[np.ix_(rows, known)] / stored.loc[batch].to_numpy()[known])
+        X[rows] = ratios
     return X, pd.DataFrame.from_dict(denominators, orient="index")

@@ -9,18 +9,18 @@ from mudata import MuData
 from scipy.sparse import csr_matrix, issparse
 from sklearn.utils.sparsefuncs import inplace_row_scale
 
-from clipdim import _keys
-from clipdim._mudata import match_features, require_mudata
-from clipdim.pp._modality import (
+from clipdim import _check, _keys
+from clipdim._mudata import (
     Prepared,
-    batch_labels,
+    batches_of,
     find_modality,
-    positive_integer,
+    match_features,
     raw_counts,
+    require_mudata,
     stored_record,
-    write,
+    write_prepared,
 )
-from clipdim.pp._projection import Projection, learn
+from clipdim.pp._projection import SEEDS, Projection, learn
 
 WITHOUT_COUNTS = (
     ". Without RNA counts (datasets.bmcite() has only a latent of its RNA) run only clipdim.pp.protein(mdata): "
@@ -89,11 +89,12 @@ def rna(
     Raises
     ------
     TypeError
-        If ``mdata`` or ``reference`` is not a MuData, or the counts are not numbers in memory.
+        If ``mdata`` or ``reference`` is not a MuData, the counts are not numbers in memory, or an argument is not
+        an integer.
     ValueError
         If the values are not raw counts (negative, not integers, log-normalised, NaN, all zero), no modality or more
         than one has a usual name, feature names are not unique, no gene varies, a batch is missing or has one cell,
-        more than 20 % of the reference's genes are missing, or ``mdata`` is a view.
+        more than 20 % of the reference's genes are missing, ``mdata`` is a view, or a number is too small or large.
     KeyError
         If the modality or the column ``batch_key`` does not exist.
         Whenever an error is raised nothing was changed.
@@ -112,6 +113,9 @@ def rna(
     (300, 20)
     """
     mdata = require_mudata(mdata)
+    n_top_genes = _check.integer("n_top_genes", n_top_genes, least=1)
+    n_comps = _check.integer("n_comps", n_comps, least=1)
+    random_state = _check.seed(random_state, below=SEEDS)
     name = find_modality(mdata, _keys.RNA_NAMES, given=modality, call="clipdim.pp.rna(mdata, modality=...)")
     if reference is None:
         prepared = learn_rna(
@@ -119,20 +123,15 @@ def rna(
         )
     else:
         prepared = project_rna(mdata, name, reference=reference)
-    result = mdata.copy() if copy else mdata
-    write(result[name], prepared)
-    return result if copy else None
+    return write_prepared(mdata, {name: prepared}, copy=copy)
 
 
 def learn_rna(
     mdata: MuData, modality: str, *, n_top_genes: int, n_comps: int, batch_key: str | None, random_state: int
 ) -> Prepared:
     """Results of ``rna`` for one modality, with nothing written."""
-    n_top_genes, n_comps = positive_integer(n_top_genes, "n_top_genes"), positive_integer(n_comps, "n_comps")
-    adata = mdata[modality]
-    genes = adata.var_names
-    counts = raw_counts(adata, modality, otherwise=WITHOUT_COUNTS)
-    batches = None if batch_key is None else batch_labels(mdata, modality, batch_key)
+    counts, genes = raw_counts(mdata, modality, otherwise=WITHOUT_COUNTS)
+    batches = None if batch_key is None else batches_of(mdata, modality, batch_key)
     totals = _totals(counts)
     target_sum = float(np.median(totals[totals > 0]))
     X = _log_normalise(counts, totals, target_sum)
@@ -153,14 +152,13 @@ def project_rna(mdata: MuData, modality: str, *, reference: MuData) -> Prepared:
     """Results of ``rna`` for one modality on the components of a reference, with nothing written."""
     record = stored_record(reference, modality, "rna")
     projection = Projection.from_uns(record)
-    adata = mdata[modality]
-    counts = raw_counts(adata, modality, otherwise=WITHOUT_COUNTS)
-    match_features(pd.Index(projection.features), adata.var_names, modality)
-    shared = adata.var_names.isin(record["genes"])
+    counts, genes = raw_counts(mdata, modality, otherwise=WITHOUT_COUNTS)
+    match_features(pd.Index(projection.features), genes, modality)
+    shared = genes.isin(record["genes"])
     # genes that the reference does not have must not take part of a cell's total
     totals = _totals(counts if shared.all() else counts[:, np.flatnonzero(shared)])
     X = _log_normalise(counts, totals, float(record["target_sum"]))
-    return _prepared(X, adata.var_names, projection, {name: record[name] for name in ("target_sum", "genes")}, None)
+    return _prepared(X, genes, projection, {name: record[name] for name in ("target_sum", "genes")}, None)
 
 
 def _prepared(
@@ -173,11 +171,10 @@ def _prepared(
     return Prepared(
         X=X,
         X_pca=projection.project(X, genes),
-        projection=projection,
-        record={"function": "rna", **record},
+        loadings=projection.loadings_of(genes),
+        record={"function": "rna", **record, **projection.to_uns()},
         variance=variance,
-        var={"highly_variable": genes.isin(projection.features)},
-        uns={"log1p": {"base": None}},  # by which scanpy knows that X is logarithms
+        highly_variable=genes.isin(projection.features),
     )
 
 

@@ -1,6 +1,6 @@
 """How well the embeddings hold the labels of the cells."""
 
-import warnings
+from dataclasses import replace
 from itertools import permutations
 from typing import Any
 
@@ -8,12 +8,13 @@ import numpy as np
 import pandas as pd
 from mudata import MuData
 
-from clipdim import _keys
-from clipdim._mudata import Embeddings, obs_column, paired_embeddings, read_fit, require_mudata, write_tables
+from clipdim import _keys, _mudata
+from clipdim._warn import warn
 from clipdim.evaluation import class_scores, knn_labels, label_match
 from clipdim.neighbors import draw_rows
 
-_JOINT = "joint k-NN"
+Predictions = dict[tuple[str, str], tuple[np.ndarray, np.ndarray]]
+"""True and predicted labels by split and method."""
 
 
 def classify(
@@ -90,75 +91,68 @@ def classify(
     >>> table["method"].unique().tolist()
     ['joint k-NN', 'rna to prot', 'prot to rna']
     """
-    embeddings = paired_embeddings(require_mudata(mdata), key)
-    labels = class_labels(obs_column(mdata, label_key), label_key)
+    fit = _mudata.read_fit(_mudata.require_mudata(mdata), key)
+    embeddings = _mudata.read_embeddings(mdata, fit, key)
+    predictions = predict_labels(
+        embeddings,
+        _mudata.class_labels(mdata, label_key),
+        label_key,
+        n_neighbors=n_neighbors,
+        n_queries=n_queries,
+        random_state=random_state,
+    )
+    table, confusion = accuracy_table(label_key, predictions), _confusion(label_key, predictions)
+    fit = replace(
+        fit,
+        classify=_beside(fit.classify, table, label_key),
+        confusion=_beside(fit.confusion, confusion, label_key),
+    )
+    _mudata.write_fit(mdata, fit, key=key)
+    return table
+
+
+def predict_labels(
+    embeddings: _mudata.Embeddings,
+    labels: pd.Series,
+    label_key: str,
+    *,
+    n_neighbors: int,
+    n_queries: int | None,
+    random_state: int,
+) -> Predictions:
+    """Predict the labels of held-out and training cells by their neighbours, and across modalities."""
     used = embeddings.of_split(_keys.TRAIN) | embeddings.of_split(_keys.HELD_OUT)
     labelled = labels.notna().to_numpy()
     if n_missing := int((used & ~labelled).sum()):
-        msg = f"{n_missing} of {int(used.sum())} cells have no {label_key!r} and are left out"
-        warnings.warn(msg, UserWarning, stacklevel=2)
+        warn(f"{n_missing} of {int(used.sum())} cells have no {label_key!r} and are left out")
     used &= labelled
     if (n_classes := labels[used].nunique()) < 2:
         msg = f"{label_key!r} has {n_classes} classes among the {int(used.sum())} cells used; at least 2 are needed"
         raise ValueError(msg)
-    if not (held_out := used & (embeddings.split == _keys.HELD_OUT).to_numpy()).any():
-        msg = "no labelled cell was held out, so only training cells are measured; fit with holdout=0.1"
-        warnings.warn(msg, UserWarning, stacklevel=2)
+    held_out = used & embeddings.of_split(_keys.HELD_OUT)
+    if not held_out.any():
+        warn("no labelled cell was held out, so only training cells are measured; fit with holdout=0.1")
     train = used & ~held_out
     truth = labels.fillna("").to_numpy().astype(str)
-    predictions = {}
+    predictions: Predictions = {}
     for split, cells in ((_keys.HELD_OUT, held_out), (_keys.TRAIN, train)):
         if not cells.any():
             continue
-        predictions[split, _JOINT] = _vote(embeddings, truth, train, cells, n_neighbors, n_queries, random_state)
+        rows = draw_rows(int(cells.sum()), n_queries, random_state=random_state)
+        query = None if split == _keys.TRAIN else embeddings.joint[cells]
+        voted = knn_labels(embeddings.joint[train], truth[train], query, n_neighbors=n_neighbors, rows=rows)
+        predictions[split, _keys.JOINT_KNN] = truth[cells][rows], voted
         for source, target in permutations(embeddings.modalities, 2):
             both = cells & embeddings.having(source, target)
             if both.any():
                 rows = draw_rows(int(both.sum()), n_queries, random_state=random_state)
                 u, v = (embeddings.by_modality[name][both] for name in (source, target))
-                predicted = label_match(u, v, truth[both], rows=rows)
-                predictions[split, f"{source} to {target}"] = truth[both][rows], predicted
-    table = _table(label_key, predictions)
-    confusion = _confusion(label_key, predictions)
-    fit = read_fit(mdata, key)
-    write_tables(
-        mdata,
-        {
-            "classify": _beside(fit.get("classify"), table, label_key),
-            "confusion": _beside(fit.get("confusion"), confusion, label_key),
-        },
-        key=key,
-    )
-    return table
+                matched = label_match(u, v, truth[both], rows=rows)
+                predictions[split, f"{source} to {target}"] = truth[both][rows], matched
+    return predictions
 
 
-def class_labels(column: pd.Series, label_key: str) -> pd.Series:
-    if pd.api.types.is_float_dtype(column.dtype):
-        if (column.dropna() % 1 != 0).any():
-            msg = f"{label_key!r} holds fractions, not classes; bin it first, pandas.cut(mdata.obs[{label_key!r}], 5)"
-            raise ValueError(msg)
-        column = column.astype("Int64")
-    missing = column.isna()
-    return column.astype(object).map(str).mask(missing)
-
-
-def _vote(
-    embeddings: Embeddings,
-    truth: np.ndarray,
-    train: np.ndarray,
-    cells: np.ndarray,
-    n_neighbors: int,
-    n_queries: int | None,
-    random_state: int,
-) -> tuple[np.ndarray, np.ndarray]:
-    """Labels of the cells, or of some drawn of them, and what their neighbours among the training cells say."""
-    rows = draw_rows(int(cells.sum()), n_queries, random_state=random_state)
-    query = None if np.array_equal(train, cells) else embeddings.joint[cells]
-    predicted = knn_labels(embeddings.joint[train], truth[train], query, n_neighbors=n_neighbors, rows=rows)
-    return truth[cells][rows], predicted
-
-
-def _table(label_key: str, predictions: dict[tuple[str, str], tuple[np.ndarray, np.ndarray]]) -> pd.DataFrame:
+def accuracy_table(label_key: str, predictions: Predictions) -> pd.DataFrame:
     rows: list[dict[str, Any]] = []
     for (split, method), (truth, predicted) in predictions.items():
         scores = class_scores(truth, predicted)
@@ -182,7 +176,7 @@ def _table(label_key: str, predictions: dict[tuple[str, str], tuple[np.ndarray, 
     return pd.DataFrame(rows)
 
 
-def _confusion(label_key: str, predictions: dict[tuple[str, str], tuple[np.ndarray, np.ndarray]]) -> pd.DataFrame:
+def _confusion(label_key: str, predictions: Predictions) -> pd.DataFrame:
     tables = [
         pd.DataFrame({"label": truth, "predicted": predicted})
         .value_counts(sort=False)
@@ -196,8 +190,8 @@ def _confusion(label_key: str, predictions: dict[tuple[str, str], tuple[np.ndarr
 
 
 def _beside(stored: pd.DataFrame | None, table: pd.DataFrame, label_key: str) -> pd.DataFrame:
+    """Put the rows of one label in the place of its earlier ones."""
     if stored is None:
         return table.copy()
     kept = stored[stored["label_key"] != label_key]
-    # a table read from a file may have categories or another string type
     return pd.concat([kept.astype(table.dtypes.to_dict()), table], ignore_index=True)

@@ -1,21 +1,25 @@
 """``tl.fit``: from a MuData with representations to a joint embedding with its intrinsic dimension."""
 
-import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from typing import Literal
 
-import numpy as np
 import torch
 from mudata import MuData
 
-from clipdim import _keys, _mudata
-from clipdim.contrast import ContrastiveModel, Recipe
-from clipdim.tl._arguments import check_arguments, check_snapshots, choose_settings, refuse_overwriting
-from clipdim.tl._device import resolve_device
-from clipdim.tl._processes import join_processes, own_device, require_same
-from clipdim.tl._snapshots import Snapshots
-from clipdim.tl._training import results_of, settle_noise, train_with_history
+from clipdim import _check, _keys, _mudata
+from clipdim.contrast import Recipe
+from clipdim.fitting.devices import resolve_device
+from clipdim.fitting.processes import own_device
+from clipdim.fitting.run import join, new_model, run
+from clipdim.fitting.settings import (
+    Settings,
+    check_holdout,
+    check_key_added,
+    check_out_dim,
+    check_snapshots,
+    choose_recipe,
+    warn_of_one_dimension,
+)
 
 
 def fit(
@@ -144,9 +148,9 @@ def fit(
     (300, 8)
     """
     mdata = _mudata.require_mudata(mdata, copy=copy)
-    check_arguments(out_dim=out_dim, holdout=holdout, random_state=random_state, key_added=key_added)
-    random_state = int(random_state)  # torch refuses numpy integers
-    settings = choose_settings(
+    out_dim, holdout, seed = check_out_dim(out_dim), check_holdout(holdout), _check.seed(random_state)
+    check_key_added(key_added)
+    chosen = choose_recipe(
         recipe,
         batches=batch_key is not None,
         similarity=similarity,
@@ -154,9 +158,7 @@ def fit(
         batch_size=batch_size,
         lr=lr,
     )
-    if out_dim == 1 and settings.similarity == "cosine":
-        msg = "with out_dim=1 and cosine similarity cells lie at 1 or -1; pass a larger out_dim or similarity='inner'"
-        warnings.warn(msg, UserWarning, stacklevel=2)
+    warn_of_one_dimension(out_dim, chosen)
     torch_device = resolve_device(own_device(device) if distributed else device)
     data = _mudata.read_inputs(
         mdata,
@@ -164,56 +166,13 @@ def fit(
         use_rep=use_rep,
         batch_key=batch_key,
         holdout=holdout,
-        norm_fraction=settings.norm_fraction if settings.similarity == "inner" else 0.0,
-        random_state=random_state,
+        norm_fraction=chosen.norm_share,
+        random_state=seed,
     )
-    refuse_overwriting(key_added, data.use_rep)
-    n_epochs = settings.n_epochs(len(data.train))
-    check_snapshots(n_snapshots, n_epochs)
-    snapshots = None
-    if n_snapshots:
-        snapshots = Snapshots(data, n_snapshots=int(n_snapshots), n_epochs=n_epochs, random_state=random_state)
-    group = None
+    check_key_added(key_added, data.use_rep)
+    n_snapshots = check_snapshots(n_snapshots, chosen.n_epochs(len(data.train)))
+    settings = Settings(device=torch_device, random_state=seed, progress=progress, n_snapshots=n_snapshots)
     if distributed:
-        group = join_processes(torch_device)
-        batches = [] if data.batches is None else [data.batches]
-        require_same([data.train, *data.values.values(), *batches], group)
-    settings = settle_noise(settings, data, device=torch_device, group=group, random_state=random_state)
-    model = ContrastiveModel({name: x.shape[1] for name, x in data.values.items()}, int(out_dim), settings)
-    model.initialize(torch.Generator().manual_seed(random_state))
-    model.to(torch_device)
-    history = train_with_history(
-        model,
-        data,
-        group=group,
-        random_state=random_state,
-        n_epochs=n_epochs,
-        progress=progress,
-        snapshots=snapshots,
-    )
-
-    result, embeddings, norms = results_of(model, data, history)
-    result |= {
-        "params": {
-            "out_dim": int(out_dim),
-            "modalities": np.array(list(embeddings), dtype=object),
-            "use_rep": data.use_rep,
-            "batch_key": batch_key if batch_key is None or isinstance(batch_key, str) else list(batch_key),
-            "holdout": float(holdout),
-            "random_state": random_state,
-            "device": str(torch_device),
-            "n_epochs": len(history),
-            "recipe": {**asdict(settings), "max_epochs": n_epochs},
-        },
-        "features": {
-            name: mdata[name].var_names.to_numpy(dtype=object)
-            for name, rep in data.use_rep.items()
-            if rep == "X" and mdata[name].var_names.is_unique
-        },
-    }
-    if snapshots is not None:
-        result["snapshots"] = snapshots.finish(embeddings, len(history), mdata.obs_names)
-    target = mdata.copy() if copy else mdata
-    _mudata.write_embeddings(target, embeddings, norms, key=key_added)
-    _mudata.write_fit(target, result, data.split(), key=key_added)
-    return target if copy else None
+        settings = join(settings, data)
+    result = run(data, new_model(data, out_dim, chosen, settings), settings)
+    return result.write(mdata, key_added, copy=copy)

@@ -1,6 +1,5 @@
 """``tl.impute``: a modality that new cells lack, decoded from those that they have."""
 
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -11,10 +10,10 @@ import pandas as pd
 from anndata import AnnData
 from mudata import MuData
 
-from clipdim import _keys, _mudata
+from clipdim import _check, _keys, _mudata
+from clipdim._warn import warn
 from clipdim.evaluation.imputation import IMPUTATION_METHODS, Imputer, Source
 from clipdim.neighbors import draw_rows
-from clipdim.tl._combinations import combinations
 
 MIN_HELD_OUT = 100
 MAX_MEASURED = 10_000
@@ -121,7 +120,58 @@ def impute(
     >>> imputed.shape, imputed.var.columns.tolist()
     ((100, 30), ['correlation', 'r2', 'method'])
     """
-    new, known = _mudata.query_embeddings(query, reference, key), _mudata.paired_embeddings(reference, key)
+    fit = _mudata.read_fit(reference, key)
+    new, known = _mudata.query_embeddings(query, fit, key), _mudata.read_embeddings(reference, fit, key)
+    names = _sources(new, known, modality, key)
+    _check.choice("method", method, IMPUTATION_METHODS)
+    n_neighbors = _check.integer("n_neighbors", n_neighbors, least=1, hint="30 is usual")
+    seed = _check.seed(random_state)
+    columns = _mudata.feature_columns(reference, modality, features, layer)
+    to, of = (_Cells.read(mdata, part, reference, names, fit) for mdata, part in ((query, new), (reference, known)))
+    rows = _mudata.cell_rows(reference, [modality])[:, 0]
+    n_blocks = -(-reference[modality].n_obs * len(columns) // NUMBERS_PER_BLOCK)
+
+    values = np.empty((query.n_obs, len(columns)), dtype=np.float32)
+    imputed_from = np.full(query.n_obs, "", dtype=object)
+    tables: dict[str, pd.DataFrame] = {}
+    for sources, has in _mudata.combinations(new, names):
+        cells = np.flatnonzero(has)
+        train, measured, which = _split(known, [*sources, modality], seed)
+        decoder = Imputer(
+            of.source(sources, train),
+            of.source(sources, measured),
+            to.source(sources, cells),
+            n_neighbors=n_neighbors,
+            random_state=seed,
+        )
+        parts = []
+        for places in np.array_split(np.arange(len(columns)), n_blocks):
+            read = _mudata.feature_values(reference, modality, columns[places], layer)
+            found = decoder.impute(read[rows[train]], read[rows[measured]], method=method)
+            values[np.ix_(cells, places)] = found.values
+            measures = {name: getattr(found, name) for name in ("method", "correlation", "r2", "n_cells")}
+            parts.append(pd.DataFrame(measures))
+        imputed_from[cells] = combination = " + ".join(sources)
+        table = pd.concat(parts, ignore_index=True).assign(cells=which)
+        table.insert(0, "feature", reference[modality].var_names[columns].astype(str))
+        table.insert(0, "imputed_from", combination)
+        tables[combination] = table
+    if not tables:
+        msg = f"no cell of the query has one of the modalities {names} to impute {modality!r} from"
+        raise ValueError(msg)
+    result = _result(query, names, values, imputed_from, tables)
+    params = {"modality": modality, "layer": layer, "method": method, "n_neighbors": n_neighbors}
+    result.uns[_keys.imputed(key)] = {
+        "version": version("clipdim"),
+        "fit": fit.fingerprint,
+        "params": {**params, "key": key, "random_state": seed},
+        "accuracy": pd.concat(tables.values(), ignore_index=True),
+    }
+    return result
+
+
+def _sources(new: _mudata.Embeddings, known: _mudata.Embeddings, modality: str, key: str) -> list[str]:
+    """Names of the modalities of the query to impute from."""
     if modality not in known.modalities:
         msg = f"modality={modality!r} is not one of those that the reference was fitted on: {known.modalities}"
         raise ValueError(msg)
@@ -133,60 +183,24 @@ def impute(
             f"of {others} and run clipdim.tl.embed(query, reference, key={key!r})"
         )
         raise ValueError(msg)
-    if method not in IMPUTATION_METHODS:
-        msg = f"method={method!r} is unknown; choose one of {list(IMPUTATION_METHODS)}"
-        raise ValueError(msg)
-    columns = _mudata.feature_columns(reference, modality, features, layer)
-    seed, fit = int(random_state), _mudata.read_fit(reference, key)
-    to, of = (_Cells.read(mdata, part, reference, names, fit) for mdata, part in ((query, new), (reference, known)))
-    rows = _mudata.pair(reference, [modality])[:, 0]
-    n_blocks = -(-reference[modality].n_obs * len(columns) // NUMBERS_PER_BLOCK)
+    return names
 
-    values = np.empty((query.n_obs, len(columns)), dtype=np.float32)
-    imputed_from = np.full(query.n_obs, "", dtype=object)
-    tables: dict[str, pd.DataFrame] = {}
-    for sources, has in combinations(new, names):
-        cells = np.flatnonzero(has)
-        train, measured, which = _split(known, [*sources, modality], seed)
-        imputer = Imputer(
-            of.source(sources, train),
-            of.source(sources, measured),
-            to.source(sources, cells),
-            n_neighbors=n_neighbors,
-            random_state=seed,
-        )
-        parts = []
-        for places in np.array_split(np.arange(len(columns)), n_blocks):
-            read = _mudata.feature_values(reference, modality, columns[places], layer)
-            found = imputer.impute(read[rows[train]], read[rows[measured]], method=method)
-            values[np.ix_(cells, places)] = found.values
-            measures = {name: getattr(found, name) for name in ("method", "correlation", "r2", "n_cells")}
-            parts.append(pd.DataFrame(measures))
-        imputed_from[cells] = combination = " + ".join(sources)
-        table = pd.concat(parts, ignore_index=True).assign(cells=which)
-        table.insert(0, "feature", reference[modality].var_names[columns].astype(str))
-        table.insert(0, "imputed_from", combination)
-        tables[combination] = table
 
+def _result(
+    query: MuData,
+    names: list[str],
+    values: np.ndarray,
+    imputed_from: np.ndarray,
+    tables: dict[str, pd.DataFrame],
+) -> AnnData:
+    """Return the imputed cells, with the accuracy of those from which most were imputed."""
     has = imputed_from != ""
-    if not tables:
-        msg = f"no cell of the query has one of the modalities {names} to impute {modality!r} from"
-        raise ValueError(msg)
     if not has.all():
-        msg = f"{(~has).sum()} of {query.n_obs} cells have none of the modalities {names} and are left out"
-        warnings.warn(msg, UserWarning, stacklevel=2)
+        warn(f"{(~has).sum()} of {query.n_obs} cells have none of the modalities {names} and are left out")
     obs = pd.DataFrame({"imputed_from": pd.Categorical(imputed_from[has])}, index=query.obs_names[has])
     of_most = tables[obs["imputed_from"].value_counts().index[0]].set_index("feature")
     var = of_most[["correlation", "r2", "method"]].astype({"method": "category"})
-    result = AnnData(values if has.all() else values[has], obs=obs, var=var.rename_axis(None))
-    params = {"modality": modality, "layer": layer, "method": method, "n_neighbors": int(n_neighbors)}
-    result.uns[_keys.imputed(key)] = {
-        "version": version("clipdim"),
-        "fit": _mudata.fingerprint(fit),
-        "params": {**params, "key": key, "random_state": seed},
-        "accuracy": pd.concat(tables.values(), ignore_index=True),
-    }
-    return result
+    return AnnData(values if has.all() else values[has], obs=obs, var=var.rename_axis(None))
 
 
 @dataclass(frozen=True)
@@ -199,36 +213,38 @@ class _Cells:
 
     @classmethod
     def read(
-        cls, mdata: MuData, embeddings: _mudata.Embeddings, reference: MuData, names: Sequence[str], fit: _keys.Fit
+        cls, mdata: MuData, embeddings: _mudata.Embeddings, reference: MuData, names: Sequence[str], fit: _mudata.Fit
     ) -> "_Cells":
         inputs = {name: _mudata.matched_representation(mdata, reference, name, fit) for name in names}
-        return cls(embeddings, inputs, _mudata.pair(mdata, names))
+        return cls(embeddings, inputs, _mudata.cell_rows(mdata, names))
 
     def source(self, names: Sequence[str], cells: np.ndarray) -> Source:
         """Mean embedding of some modalities and their inputs side by side, of cells that have them all."""
-        embedding = np.mean([self.embeddings.by_modality[name][cells] for name in names], axis=0)
         rows = dict(zip(self.inputs, self.rows.T, strict=True))
-        return Source(embedding, np.hstack([self.inputs[name][rows[name][cells]] for name in names]))
+        inputs = np.hstack([self.inputs[name][rows[name][cells]] for name in names])
+        return Source(self.embeddings.mean(names, cells), inputs)
 
 
 def _split(known: _mudata.Embeddings, names: Sequence[str], seed: int) -> tuple[np.ndarray, np.ndarray, str]:
     """Numbers of the reference's cells that the decoders learn from and of those that measure, and what these are."""
-    paired = known.having(*names)
-    train, held_out = (np.flatnonzero(paired & known.of_split(part)) for part in (_keys.TRAIN, _keys.HELD_OUT))
+    train, held_out = (
+        np.flatnonzero(known.having(*names) & known.of_split(part)) for part in (_keys.TRAIN, _keys.HELD_OUT)
+    )
     if len(train) < MIN_PAIRED:
         msg = (
             f"the reference has {len(train)} training cells with {' and '.join(names)}, at least {MIN_PAIRED} are "
             "needed to learn from; use the whole reference, or leave one of these modalities out of the query"
         )
         raise ValueError(msg)
-    if len(held_out) >= MIN_HELD_OUT:
-        return train, held_out[draw_rows(len(held_out), MAX_MEASURED, random_state=seed)], _keys.HELD_OUT
+    measured, which = known.measured(MIN_HELD_OUT, *names)
+    if which == _keys.HELD_OUT:
+        return train, measured[draw_rows(len(measured), MAX_MEASURED, random_state=seed)], which
     msg = (
         f"{len(held_out)} cells of the reference with {' and '.join(names)} were held out of training, at least "
         f"{MIN_HELD_OUT} are needed, so a fifth of the training cells measures too and the accuracy may be too high; "
         "fit with a larger holdout"
     )
-    warnings.warn(msg, UserWarning, stacklevel=3)
+    warn(msg)
     train = np.random.default_rng(seed).permutation(train)
     n_measured = len(train) // 5
-    return train[n_measured:], np.concatenate([held_out, train[:n_measured]]), _keys.TRAIN
+    return train[n_measured:], np.concatenate([held_out, train[:n_measured]]), which

@@ -1,6 +1,6 @@
-"""How many dimensions the cells of an embedding fill."""
+"""How many dimensions an embedding has."""
 
-import warnings
+from collections.abc import Mapping
 from typing import Any, Literal
 
 import numpy as np
@@ -8,9 +8,12 @@ import pandas as pd
 from anndata import AnnData
 from mudata import MuData
 
-from clipdim.dimension import Estimate, TooFewPointsError, estimate, estimate_in_parts
-from clipdim.tl._dimension_cells import cells_at_a_time, check_writable, groups_of, sources_of, wanted_cells
-from clipdim.tl._monitor import default_anchors
+from clipdim import _check, _mudata
+from clipdim._warn import warn
+from clipdim.dimension import TooFewPointsError
+from clipdim.dimension.estimation import Estimate, estimate
+from clipdim.dimension.parts import estimate_in_parts
+from clipdim.fitting.dimensions import default_anchors
 
 
 def intrinsic_dimension(
@@ -120,38 +123,31 @@ def intrinsic_dimension(
     >>> round(table["estimate"].item()), table["cells"].item()
     (3, 'all')
     """
-    sources = sources_of(data, use_rep)
-    used_cells, wanted = wanted_cells(data, use_rep, cells, n_neighbors)
-    groups = groups_of(data, groupby)
+    sources = _mudata.sources_of(data, use_rep)
+    n_neighbors = _check.integer("n_neighbors", n_neighbors, least=1)
+    settings = {"estimator": estimator, "n_neighbors": n_neighbors, "aggregation": aggregation}
+    settings["random_state"] = _check.seed(random_state)
+    used_cells, wanted = _mudata.wanted_cells(data, use_rep, cells, n_neighbors)
+    groups = _mudata.groups_of(data, groupby)
     if key_added is not None:
-        check_writable(data, key_added, [source.owner for source in sources])
+        _mudata.check_writable(data, key_added, [source.owner for source in sources])
     used_of = {
         (source.name, group): (wanted & members)[source.cells]
         for source in sources
         for group, members in groups.items()
     }
-    at_a_time = cells_at_a_time(n_per_group, groupby, [int(used.sum()) for used in used_of.values()], n_neighbors)
+    sizes = [int(used.sum()) for used in used_of.values()]
+    at_a_time = _mudata.cells_at_a_time(n_per_group, groupby, sizes, n_neighbors)
     rows: list[dict[str, Any]] = []
     too_few: dict[str, str] = {}
     local = {source.name: np.full(source.owner.n_obs, np.nan) for source in sources}
     for source in sources:
         for group in groups:
             used = used_of[source.name, group]
-            n_used = int(used.sum())
-            auto = default_anchors(n_used) if key_added is None else None
+            auto = default_anchors(int(used.sum())) if key_added is None else None
             chosen = auto if n_anchors == "auto" else n_anchors
-            settings: dict[str, Any] = {
-                "estimator": estimator,
-                "n_neighbors": n_neighbors,
-                "aggregation": aggregation,
-                "n_anchors": chosen,
-                "random_state": random_state,
-            }
             try:
-                if at_a_time is None:
-                    found = estimate(source.values[used], **settings)
-                else:
-                    found = estimate_in_parts(source.values[used], at_a_time, **settings)
+                found = _estimate(source.values[used], at_a_time, settings | {"n_anchors": chosen})
             except TooFewPointsError as error:
                 if groupby is None and used_cells == "all":
                     raise
@@ -160,34 +156,46 @@ def intrinsic_dimension(
                     raise TooFewPointsError(msg) from error
                 where = f"group {group!r} of {groupby!r} has no estimate for {source.name!r}"
                 too_few.setdefault(group, f"{where}: {error}")
-                none, n = (aggregation, n_neighbors) if estimator != "twonn" else ("none", 2)
-                found = Estimate(np.nan, np.nan, np.nan, None, estimator, none, n, 0)
+                found = _no_estimate(settings)
             if found.pointwise is not None:
                 local[source.name][source.rows[used]] = found.pointwise
-            row = {
-                "representation": source.name,
-                "group": group,
-                "estimate": found.estimate,
-                "low": found.low,
-                "high": found.high,
-                "n_cells": n_used,
-                "cells": used_cells,
-                "estimator": estimator,
-                "aggregation": found.aggregation,
-                "n_neighbors": found.n_neighbors,
-                "n_anchors": min(found.n_points, chosen or found.n_points),
-                "exact": found.exact,
-            }
+            row = {"representation": source.name, "group": group, **_row(found, int(used.sum()), used_cells, chosen)}
             if groupby is not None:
-                row |= {"groupby": groupby, "n_at_a_time": at_a_time or n_used}
+                row |= {"groupby": groupby, "n_at_a_time": at_a_time or int(used.sum())}
             rows.append(row)
     if too_few:
         first, *others = too_few
-        warnings.warn(too_few[first] + (f"; nor have {others}" if others else ""), UserWarning, stacklevel=2)
+        warn(too_few[first] + (f"; nor have {others}" if others else ""))
     table = pd.DataFrame(rows)
     if key_added is not None:
-        data.uns[key_added] = table.copy()
-        for source in sources:
-            if estimator != "twonn":
-                source.owner.obs[key_added] = local[source.name]
+        around = [] if estimator == "twonn" else [(source, local[source.name]) for source in sources]
+        _mudata.write_dimensions(data, key_added, table.copy(), around)
     return table
+
+
+def _estimate(points: np.ndarray, at_a_time: int | None, settings: Mapping[str, Any]) -> Estimate:
+    """Estimate from all points at once, or from so many at a time."""
+    return estimate(points, **settings) if at_a_time is None else estimate_in_parts(points, at_a_time, **settings)
+
+
+def _no_estimate(settings: Mapping[str, Any]) -> Estimate:
+    """Return what stands for the estimate of a group of too few cells."""
+    estimator = settings["estimator"]
+    aggregation, n = ("none", 2) if estimator == "twonn" else (settings["aggregation"], settings["n_neighbors"])
+    return Estimate(np.nan, np.nan, np.nan, None, estimator, aggregation, n, 0)
+
+
+def _row(found: Estimate, n_cells: int, cells: str, n_anchors: int | None) -> dict[str, Any]:
+    """Row of the table, without the names."""
+    return {
+        "estimate": found.estimate,
+        "low": found.low,
+        "high": found.high,
+        "n_cells": n_cells,
+        "cells": cells,
+        "estimator": found.estimator,
+        "aggregation": found.aggregation,
+        "n_neighbors": found.n_neighbors,
+        "n_anchors": min(found.n_points, n_anchors or found.n_points),
+        "exact": found.exact,
+    }

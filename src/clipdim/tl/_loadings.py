@@ -8,12 +8,13 @@ import numpy as np
 import pandas as pd
 from mudata import MuData
 
-from clipdim import _keys
-from clipdim._mudata import Embeddings, pair, paired_embeddings, require_mudata, write_tables
+from clipdim import _check, _keys, _mudata
 from clipdim.contrast.distillation import principal_axes
-from clipdim.tl._loading_table import MIN_CELLS, Block, check_directions, column_signs, loading_table, of_features
-from clipdim.tl._private_loadings import private_loadings
+from clipdim.evaluation.loading_table import Block, column_signs, loading_table
+from clipdim.evaluation.loadings import correlations
 
+MAX_DIRECTIONS = 10
+MIN_CELLS = 10
 # fewer make the agreement of held-out cells too uncertain: its standard error is up to 1 / sqrt(n)
 MIN_HELD_OUT = 100
 CELLS = ("all", _keys.TRAIN, _keys.HELD_OUT)
@@ -124,63 +125,39 @@ def loadings(
     >>> len(table), sorted(table["modality"].unique())
     (6090, ['prot', 'rna'])
     """
-    embeddings = paired_embeddings(require_mudata(mdata), key)
-    layers = _layers(layer, embeddings.modalities)
-    if cells not in CELLS:
-        msg = f"cells={cells!r} is unknown; choose one of {list(CELLS)}"
-        raise ValueError(msg)
-    if dimensions == "private":
-        table = private_loadings(mdata, embeddings, n_directions, cells, layers, key)
-        write_tables(mdata, {"private_loadings": table}, key=key)
+    fit = _mudata.read_fit(_mudata.require_mudata(mdata), key)
+    embeddings = _mudata.read_embeddings(mdata, fit, key)
+    layers = _mudata.resolve_layers(layer, embeddings.modalities)
+    _check.choice("cells", cells, CELLS)
+    if _check.choice("dimensions", dimensions, ("shared", "private")) == "private":
+        table = _of_private(mdata, embeddings, n_directions, cells, layers, key)
+        _mudata.write_fit(mdata, replace(fit, private_loadings=table), key=key)
         return table.copy()
-    if dimensions != "shared":
-        msg = f"dimensions={dimensions!r} is unknown; choose 'shared' or 'private'"
-        raise ValueError(msg)
-    n = check_directions(n_directions, embeddings.joint.shape[1], "dimensions of the embedding (out_dim of the fit)")
-    used = embeddings.has.sum(axis=1) > 1 if cells == "all" else embeddings.of_split(cells)
+    n = _check_directions(n_directions, embeddings.joint.shape[1], "dimensions of the embedding (out_dim of the fit)")
     axes, variance = _directions(embeddings, n, key)
-    own = {name: values @ axes for name, values in embeddings.by_modality.items()}
-    rows, held_out, blocks = pair(mdata, embeddings.modalities), embeddings.of_split(_keys.HELD_OUT), []
+    rows, blocks = _mudata.cell_rows(mdata, embeddings.modalities), []
     for column, name in enumerate(embeddings.modalities):
-        others = _mean([positions for other, positions in own.items() if other != name])
-        both = embeddings.having(name) & ~np.isnan(others).any(axis=1)
-        correlated, agreeing = both & used, both & held_out
-        if correlated.sum() < MIN_CELLS:
-            msg = (
-                f"{correlated.sum()} cells of cells={cells!r} have {name!r} and another of {embeddings.modalities}, at "
-                f"least {MIN_CELLS} are needed; pass cells='all', or the whole MuData that was fitted"
-            )
-            raise ValueError(msg)
-        if agreeing.sum() < MIN_HELD_OUT:
-            agreeing = both
+        others = embeddings.mean([other for other in embeddings.modalities if other != name]) @ axes
+        used = _used(embeddings, name, np.isfinite(others).all(axis=1), cells)
         positions = np.full((mdata[name].n_obs, n), np.nan)
-        positions[rows[correlated, column]] = others[correlated]
-        found = of_features(mdata, name, positions, layers.get(name))
-        with np.errstate(invalid="ignore", divide="ignore"):
-            agreement = [np.corrcoef(own[name][agreeing, k], others[agreeing, k])[0, 1] for k in range(n)]
-        blocks.append(Block(name, mdata[name].var_names, found, variance, np.array(agreement), int(correlated.sum())))
-
+        positions[rows[used, column]] = others[used]
+        blocks.append(
+            Block(
+                modality=name,
+                features=mdata[name].var_names,
+                found=_of_features(mdata, name, positions, layers.get(name)),
+                variance=variance,
+                agreement=_agreement(embeddings, name, others, axes),
+                n_cells=int(used.sum()),
+            )
+        )
     signs = column_signs(np.concatenate([block.found for block in blocks]))
     table = loading_table([replace(block, found=block.found * signs) for block in blocks])
-    write_tables(mdata, {"loadings": table, "directions": (axes * signs).astype(np.float32)}, key=key)
+    _mudata.write_fit(mdata, replace(fit, loadings=table, directions=(axes * signs).astype(np.float32)), key=key)
     return table.copy()
 
 
-def _layers(layer: str | Mapping[str, str] | None, modalities: list[str]) -> dict[str, str]:
-    """Layer of each modality that does not use ``X``."""
-    if layer is not None and not isinstance(layer, (str, Mapping)):
-        msg = f"layer must be the name of a layer, or names by modality such as {{{modalities[0]!r}: 'lognorm'}}, got "
-        msg += f"{layer!r}"
-        raise TypeError(msg)
-    chosen = {} if layer is None else dict.fromkeys(modalities, layer) if isinstance(layer, str) else dict(layer)
-    unknown = [name for name in chosen if name not in modalities]
-    if unknown:
-        msg = f"layer names {unknown}, which are not among the modalities of the fit: {modalities}"
-        raise KeyError(msg)
-    return chosen
-
-
-def _directions(embeddings: Embeddings, n: int, key: str) -> tuple[np.ndarray, np.ndarray]:
+def _directions(embeddings: _mudata.Embeddings, n: int, key: str) -> tuple[np.ndarray, np.ndarray]:
     """Principal axes of the training cells, (out_dim x n), and their shares of the variance, (n,)."""
     points = embeddings.joint[embeddings.of_split(_keys.TRAIN)].astype(np.float64)
     if len(points) < MIN_CELLS:
@@ -194,9 +171,85 @@ def _directions(embeddings: Embeddings, n: int, key: str) -> tuple[np.ndarray, n
     return axes, np.square(points @ axes).sum(axis=0) / np.square(points).sum()
 
 
-def _mean(positions: list[np.ndarray]) -> np.ndarray:
-    """Mean over the modalities that a cell has, NaN where it has none."""
-    stacked = np.stack(positions)
-    has = ~np.isnan(stacked)
-    with np.errstate(invalid="ignore"):
-        return np.where(has, stacked, 0).sum(axis=0) / has.sum(axis=0)
+def _used(embeddings: _mudata.Embeddings, name: str, has_others: np.ndarray, cells: str) -> np.ndarray:
+    """Which of the cells that have a modality and another one are correlated, (cells,) bool."""
+    both = embeddings.having(name) & has_others
+    used = both if cells == "all" else both & embeddings.of_split(cells)
+    if used.sum() < MIN_CELLS:
+        msg = (
+            f"{used.sum()} cells of cells={cells!r} have {name!r} and another of {embeddings.modalities}, at "
+            f"least {MIN_CELLS} are needed; pass cells='all', or the whole MuData that was fitted"
+        )
+        raise ValueError(msg)
+    return used
+
+
+def _agreement(embeddings: _mudata.Embeddings, name: str, others: np.ndarray, axes: np.ndarray) -> np.ndarray:
+    """Correlation of a modality's positions with those of the others along each direction, (directions,)."""
+    measured, _ = embeddings.measured(MIN_HELD_OUT, name)
+    own = embeddings.by_modality[name][measured] @ axes
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.array([np.corrcoef(own[:, k], others[measured, k])[0, 1] for k in range(axes.shape[1])])
+
+
+def _of_private(
+    mdata: MuData,
+    embeddings: _mudata.Embeddings,
+    n_directions: int | None,
+    cells: str,
+    layers: Mapping[str, str],
+    key: str,
+) -> pd.DataFrame:
+    """Correlate each modality's features with its own private dimensions."""
+    private, blocks = _mudata.read_private(mdata, embeddings.modalities, key), []
+    rows = _mudata.cell_rows(mdata, embeddings.modalities)
+    n = _check_directions(n_directions, max(own.shape[1] for own in private.values()), "private dimensions")
+    for column, name in enumerate(embeddings.modalities):
+        positions = np.array(private[name], dtype=np.float64)  # a copy: cells are left out in it
+        if cells != "all":
+            used = rows[embeddings.of_split(cells), column]
+            used = used[used >= 0]
+            if len(used) < MIN_CELLS:
+                msg = f"{len(used)} cells of cells={cells!r} have {name!r}, at least {MIN_CELLS} are needed; "
+                msg += "pass cells='all'"
+                raise ValueError(msg)
+            left_out = np.ones(len(positions), dtype=bool)
+            left_out[used] = False
+            positions[left_out] = np.nan
+        variance = np.nanvar(positions, axis=0)
+        share, positions = (variance / variance.sum())[:n], positions[:, :n]
+        blocks.append(
+            Block(
+                name,
+                mdata[name].var_names,
+                # the signs are those of the dimensions as they are stored
+                _of_features(mdata, name, positions, layers.get(name)),
+                share,
+                np.full_like(share, np.nan),
+                int((~np.isnan(positions).any(axis=1)).sum()),
+            )
+        )
+    return loading_table(blocks)
+
+
+def _of_features(mdata: MuData, name: str, positions: np.ndarray, layer: str | None) -> np.ndarray:
+    """Correlations of a modality's features with positions of its cells, NaN for cells that are left out."""
+    values = _mudata.feature_matrix(mdata, name, layer)
+    try:
+        found = correlations(values, positions)
+    except ValueError as error:
+        msg = f"values of modality {name!r}: {error}; name a layer without them: layer={{{name!r}: ...}}"
+        raise ValueError(msg) from error
+    if np.isnan(found).all():
+        n_cells = (~np.isnan(positions).any(axis=1)).sum()
+        msg = f"every feature of modality {name!r} is constant over its {n_cells} cells (all zero?); "
+        msg += f"name a layer with other values: layer={{{name!r}: ...}}"
+        raise ValueError(msg)
+    return found
+
+
+def _check_directions(n_directions: int | None, n_dims: int, of: str) -> int:
+    """Return the number of directions, by default 10 or as many as there are."""
+    if n_directions is None:
+        return min(MAX_DIRECTIONS, n_dims)
+    return _check.integer("n_directions", n_directions, least=1, most=n_dims, hint=f"there are {n_dims} {of}")

@@ -1,15 +1,15 @@
 """How well the embeddings of the modalities match cell by cell."""
 
-import warnings
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import permutations
 
 import numpy as np
 import pandas as pd
 from mudata import MuData
 
-from clipdim import _keys
-from clipdim._mudata import paired_embeddings, require_mudata, write_tables
+from clipdim import _keys, _mudata
+from clipdim._warn import warn
 from clipdim.evaluation import match_scores
 
 
@@ -80,7 +80,22 @@ def match(
     >>> clipdim.tl.match(mdata)[["split", "query", "target"]].values.tolist()[0]
     ['held-out', 'rna', 'prot']
     """
-    embeddings = paired_embeddings(require_mudata(mdata), key)
+    fit = _mudata.read_fit(_mudata.require_mudata(mdata), key)
+    embeddings = _mudata.read_embeddings(mdata, fit, key)
+    table = match_table(embeddings, alpha=alpha, k=k, n_queries=n_queries, random_state=random_state)
+    if table.empty:
+        msg = f"no cell of .obs[{_keys.split(key)!r}] has two of {embeddings.modalities}; fit the MuData anew"
+        raise ValueError(msg)
+    if table["split"].iloc[0] != _keys.HELD_OUT:
+        warn("no cell was held out, so only training cells are measured; fit with holdout=0.1 for an honest measure")
+    _mudata.write_fit(mdata, replace(fit, match=table), key=key)
+    return table.copy()
+
+
+def match_table(
+    embeddings: _mudata.Embeddings, *, alpha: float, k: Sequence[int], n_queries: int | None, random_state: int
+) -> pd.DataFrame:
+    """One row for each split that has cells and each direction."""
     rows = []
     for split in (_keys.HELD_OUT, _keys.TRAIN):
         for query, target in permutations(embeddings.modalities, 2):
@@ -109,12 +124,5 @@ def match(
                     "median_rank": scores.median_rank,
                 }
             )
-    if not rows:
-        msg = f"no cell of .obs[{_keys.split(key)!r}] has two of {embeddings.modalities}; fit the MuData anew"
-        raise ValueError(msg)
-    if rows[0]["split"] != _keys.HELD_OUT:
-        msg = "no cell was held out, so only training cells are measured; fit with holdout=0.1 for an honest measure"
-        warnings.warn(msg, UserWarning, stacklevel=2)
-    table = pd.DataFrame(rows).astype({"n_cells": np.int64, "n_queries": np.int64})
-    write_tables(mdata, {"match": table}, key=key)
-    return table.copy()
+    table = pd.DataFrame(rows)
+    return table.astype({"n_cells": np.int64, "n_queries": np.int64}) if rows else table

@@ -1,19 +1,16 @@
 """``tl.private``: what each modality knows that the other does not, beside the shared embedding."""
 
-import math
-import warnings
-from numbers import Integral, Real
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 from mudata import MuData
 
-from clipdim import _keys, _mudata
-from clipdim.contrast import Recipe
+from clipdim import _check, _keys, _mudata
+from clipdim._warn import warn
 from clipdim.evaluation.private import PrivateMap
-from clipdim.tl._completion import private_dimensions
-from clipdim.tl._monitor import MIN_CELLS
-from clipdim.tl._stored import refuse_changed, stored_inputs, stored_model
+from clipdim.fitting.monitor import MIN_CELLS
+from clipdim.fitting.restoring import refuse_changed, stored_inputs, stored_model
 
 NO_SIGNAL = 0.01
 
@@ -98,51 +95,46 @@ def private(mdata: MuData, n_dims: int = 20, *, weight: float = 0.7, key: str = 
     (['rna', 'prot'], (300, 14))
     """
     mdata = _mudata.require_mudata(mdata)
-    if not isinstance(n_dims, Integral) or isinstance(n_dims, bool) or n_dims < 1:
-        msg = f"n_dims must be an integer of at least 1, for instance 20, got {n_dims!r}"
-        raise ValueError(msg)
-    if not isinstance(weight, Real) or isinstance(weight, bool) or not 0 < float(weight) < math.inf:
-        msg = f"weight must be a positive number, for instance 0.7, got {weight!r}"
-        raise ValueError(msg)
+    n_dims = _check.integer("n_dims", n_dims, least=1, hint="20 is usual")
+    weight = _check.number("weight", weight, above=0, hint="0.7 is usual")
     fit = _mudata.read_fit(mdata, key)
-    stored = _mudata.paired_embeddings(mdata, key)
+    stored = _mudata.read_embeddings(mdata, fit, key)
     data = stored_inputs(mdata, fit, stored, stored.modalities, with_batches=False)
-    refuse_changed(mdata, stored_model(fit, Recipe.from_stored(fit["params"]["recipe"]), stored.modalities), data, key)
+    refuse_changed(mdata, stored_model(fit, fit.params.recipe, stored.modalities), data, key)
 
-    embeddings = {name: np.asarray(mdata[name].obsm[_keys.embedding(key)]) for name in data.values}
-    joint = _mudata.mean_embedding(embeddings, data.rows)  # that of .obsm may be older than the modalities' cells
+    joint = stored.mean(stored.modalities)  # that of .obsm may be older than the modalities' cells
     maps, table, shared = {}, [], 0.0
     for column, (name, values) in enumerate(data.values.items()):
-        train, held_out = (part[data.rows[part, column] >= 0] for part in (data.train, data.held_out))
+        own = data.rows[:, column]
+        train = data.train[own[data.train] >= 0]
         if len(train) < 2:
             msg = f"the MuData has {len(train)} cells with {name!r} that the fit was trained on; pass the whole one"
             raise ValueError(msg)
-        enough = len(held_out) >= MIN_CELLS
-        asked, cells = (held_out, _keys.HELD_OUT) if enough else (train, _keys.TRAIN)
-        learned = PrivateMap.learn(values[data.rows[train, column]], joint[train], n_dims=int(n_dims))
-        residual = learned.residual(values[data.rows[train, column]], joint[train])
+        measured, split = stored.measured(MIN_CELLS, name)
+        maps[name] = learned = PrivateMap.learn(values[own[train]], joint[train], n_dims=n_dims)
+        residual = learned.residual(values[own[train]], joint[train])
         shared += max(0.0, 1 - float(residual.var(axis=0, dtype=np.float64).sum()))
-        maps[name] = learned
-        table.append({"modality": name, **_shares(learned, values[data.rows[asked, column]], joint[asked])})
-        table[-1] |= {"n_cells": len(asked), "cells": cells}
-        if 1 - table[-1]["shared"] < NO_SIGNAL:
+        shares = _shares(learned, values[own[measured]], joint[measured])
+        table.append({"modality": name, **shares, "n_cells": len(measured), "cells": split})
+        if 1 - shares["shared"] < NO_SIGNAL:
             msg = (
-                f"modality {name!r} has no private signal: {1 - table[-1]['shared']:.1%} of its variance is outside "
+                f"modality {name!r} has no private signal: {1 - shares['shared']:.1%} of its variance is outside "
                 "the shared embedding, so its private dimensions are noise"
             )
-            warnings.warn(msg, UserWarning, stacklevel=2)
+            warn(msg)
     of_train = joint[data.train]
-    record = {
-        "modalities": np.array(list(maps), dtype=object),
-        "weight": float(weight),
-        "joint_mean": of_train.mean(axis=0, dtype=np.float64).astype(np.float32),
-        "joint_scale": float(np.sqrt(shared / of_train.var(axis=0, dtype=np.float64).sum())),
-        "maps": {name: learned.to_arrays() for name, learned in maps.items()},
-    }
-    _mudata.write_private(mdata, *private_dimensions(record, data.values, embeddings, data.rows), key=key)
-    shares = pd.DataFrame(table)
-    _mudata.write_tables(mdata, {"private": record, "private_variance": shares}, outdated=["private_loadings"], key=key)
-    return shares
+    record = _mudata.Private(
+        maps=maps,
+        weight=weight,
+        joint_mean=of_train.mean(axis=0, dtype=np.float64).astype(np.float32),
+        joint_scale=float(np.sqrt(shared / of_train.var(axis=0, dtype=np.float64).sum())),
+    )
+    _mudata.write_private(mdata, *record.of_cells(data.values, joint, data.rows), key=key)
+    variance = pd.DataFrame(table)
+    # loadings of earlier private dimensions would mislead
+    fit = replace(fit, private=record, private_variance=variance, private_loadings=None)
+    _mudata.write_fit(mdata, fit, key=key)
+    return variance.copy()
 
 
 def _shares(learned: PrivateMap, values: np.ndarray, joint: np.ndarray) -> dict[str, float]:

@@ -1,24 +1,20 @@
 """``tl.reduce``: the second stage, from a large embedding to one of its intrinsic dimension."""
 
 import math
-import warnings
-from dataclasses import asdict, replace
-from numbers import Integral
+from dataclasses import replace
 from typing import Any, Literal
 
-import numpy as np
-import pandas as pd
 import torch
 from mudata import MuData
 
-from clipdim import _keys, _mudata
+from clipdim import _check, _keys, _mudata
+from clipdim._renamed import renamed
 from clipdim.contrast import ContrastiveModel, Recipe
-from clipdim.contrast.distillation import Student, principal_axes
-from clipdim.tl._arguments import check_arguments, refuse_overwriting
-from clipdim.tl._device import resolve_device
-from clipdim.tl._monitor import MAX_CELLS, Monitor
-from clipdim.tl._stored import refuse_changed, stored_inputs, stored_model
-from clipdim.tl._training import results_of, train_with_history
+from clipdim.contrast.distillation import Distillation, principal_axes
+from clipdim.fitting.devices import resolve_device
+from clipdim.fitting.restoring import refuse_changed, stored_inputs, stored_model
+from clipdim.fitting.run import run
+from clipdim.fitting.settings import Settings, check_key_added, warn_of_one_dimension
 
 MAX_BATCH = 4096
 # without it bmcite keeps .949 of the matching
@@ -26,9 +22,10 @@ SPARE_DIMENSIONS = 1
 METHODS = ("distill", "refit", "pca")
 
 
+@renamed(n_dims="out_dim")
 def reduce(
     mdata: MuData,
-    n_dims: int | Literal["auto"] = "auto",
+    out_dim: int | Literal["auto"] = "auto",
     *,
     key: str = _keys.KEY,
     key_added: str = "clipdim_reduced",
@@ -51,7 +48,7 @@ def reduce(
     ----------
     mdata
         MuData after :func:`clipdim.tl.fit`, with the representations that it was fitted on.
-    n_dims
+    out_dim
         Dimensions of the reduced embedding, at most those of the fit. ``"auto"`` rounds the upper end of the joint
         intrinsic dimension's interval up and adds one to spare, and another where the similarity is the cosine: cells
         then lie on a sphere, which needs one dimension more than it has.
@@ -77,7 +74,7 @@ def reduce(
     -------
     None, or the copy. Written are, with ``key`` for ``key_added``:
 
-    ``mdata.obsm["X_{key}"]``, ``mdata[mod].obsm["X_{key}"]`` : float32 (cells x n_dims)
+    ``mdata.obsm["X_{key}"]``, ``mdata[mod].obsm["X_{key}"]`` : float32 (cells x out_dim)
         Joint embedding and that of each modality.
     ``mdata[mod].obs["{key}_norm"]`` : float32
         Norm of the encoder's output over its mean.
@@ -90,11 +87,11 @@ def reduce(
     Raises
     ------
     TypeError
-        If ``mdata`` is not a MuData, or ``n_dims`` neither an integer nor ``"auto"``.
+        If ``mdata`` is not a MuData, or ``out_dim`` neither an integer nor ``"auto"``.
     KeyError
         If there is no fit of that name, or a representation is missing.
     ValueError
-        If ``n_dims`` is below 1 or above the fit's, is ``"auto"`` and the fit has no joint intrinsic dimension or one
+        If ``out_dim`` is below 1 or above the fit's, is ``"auto"`` and the fit has no joint intrinsic dimension or one
         above its ``out_dim``; if ``key_added`` is ``key``; if a representation has changed since the fit.
     FloatingPointError
         If the loss becomes NaN or infinite. ``mdata`` is unchanged in all these cases.
@@ -114,91 +111,64 @@ def reduce(
     >>> mdata = clipdim.datasets.simulate_citeseq(n_cells=300)
     >>> clipdim.pp.citeseq(mdata)
     >>> clipdim.tl.fit(mdata, out_dim=8, max_epochs=2, progress=False)
-    >>> clipdim.tl.reduce(mdata, n_dims=3, progress=False)
+    >>> clipdim.tl.reduce(mdata, out_dim=3, progress=False)
     >>> mdata.obsm["X_clipdim_reduced"].shape
     (300, 3)
     """
     mdata = _mudata.require_mudata(mdata, copy=copy)
-    check_arguments(out_dim=1, holdout=0, random_state=random_state, key_added=key_added)
-    if method not in METHODS:
-        msg = f"method={method!r} is unknown; choose one of {list(METHODS)}"
-        raise ValueError(msg)
-    if key_added == key:
+    seed = _check.seed(random_state)
+    _check.choice("method", method, METHODS)
+    fit = _mudata.read_fit(mdata, key)
+    if check_key_added(key_added, fit.params.use_rep) == key:
         msg = f"key_added={key_added!r} would overwrite the fit that is reduced; pass another name"
         raise ValueError(msg)
-    fit, seed = _mudata.read_fit(mdata, key), int(random_state)
-    out_dim = _choose_n_dims(n_dims, fit, key)
-    # a fit that was itself reduced by "pca" took none
-    n_epochs = max(1, int(fit["params"]["n_epochs"])) if max_epochs is None else max_epochs
-    settings = replace(Recipe.from_stored(fit["params"]["recipe"]), max_epochs=n_epochs)
-    if method == "distill":  # the similarities of a minibatch are in memory at once
-        settings = replace(settings, batch_size=min(settings.batch_size, MAX_BATCH))
-    refuse_overwriting(key_added, fit["params"]["use_rep"])
-    if out_dim == 1 and settings.similarity == "cosine":
-        msg = "with n_dims=1 and cosine similarity cells lie at 1 or -1; pass a larger n_dims"
-        warnings.warn(msg, UserWarning, stacklevel=2)
-    torch_device = resolve_device(device)
-    stored = _mudata.paired_embeddings(mdata, key)
+    n_columns = _choose_out_dim(out_dim, fit, key)
+    recipe = _choose_recipe(fit, method, max_epochs)
+    warn_of_one_dimension(n_columns, recipe)
+    settings = Settings(device=resolve_device(device), random_state=seed, progress=progress)
+    stored = _mudata.read_embeddings(mdata, fit, key)
     data = stored_inputs(mdata, fit, stored, stored.modalities)
-    large = stored_model(fit, settings, stored.modalities).to(torch_device)
+    large = stored_model(fit, recipe, stored.modalities).to(settings.device)
     refuse_changed(mdata, large, data, key)
-    model = large.project(torch.from_numpy(principal_axes(stored.joint[data.train], out_dim)).to(torch_device))
-    if method == "pca":
-        history = _measure(model, data)
-    else:
-        model.set_temperature([max(settings.initial_temperature, value) for value in large.temperatures().tolist()])
-        student = Student(model, large) if method == "distill" else model
-        history = train_with_history(student, data, group=None, random_state=seed, n_epochs=n_epochs, progress=progress)
-    result, embeddings, norms = results_of(model.eval(), data, history)
-    params = {"out_dim": out_dim, "random_state": seed, "device": str(torch_device), "recipe": asdict(settings)}
-    params |= {"n_epochs": 0 if method == "pca" else len(history), "reduced_from": key, "method": method}
-    result["params"] = {**fit["params"], **params}
-    result["features"] = dict(fit["features"])
-    target = mdata.copy() if copy else mdata
-    _mudata.write_embeddings(target, embeddings, norms, key=key_added)
-    _mudata.write_fit(target, result, pd.Categorical(stored.split), key=key_added)
-    return target if copy else None
+    axes = principal_axes(stored.joint[data.train], n_columns)
+    model = large.project(torch.from_numpy(axes).to(settings.device))
+    if method != "pca":
+        _warm_up(model, recipe)
+    objective = Distillation(large) if method == "distill" else None
+    result = run(data, model, settings, objective=objective, trained=method != "pca")
+    return result.with_params(reduced_from=key, method=method).write(mdata, key_added, copy=copy)
 
 
-def _choose_n_dims(n_dims: Any, fit: _keys.Fit, key: str) -> int:
+def _choose_recipe(fit: _mudata.Fit, method: str, max_epochs: int | None) -> Recipe:
+    """Return the recipe of the fit for as many epochs as it took."""
+    # a fit that was itself reduced by "pca" took none
+    n_epochs = max(1, fit.params.n_epochs) if max_epochs is None else max_epochs
+    recipe = replace(fit.params.recipe, max_epochs=n_epochs)
+    # the similarities of a minibatch are in memory at once
+    return replace(recipe, batch_size=min(recipe.batch_size, MAX_BATCH)) if method == "distill" else recipe
+
+
+def _warm_up(model: ContrastiveModel, recipe: Recipe) -> None:
+    """Let no temperature begin below that of an untrained model."""
+    model.set_temperature([max(recipe.initial_temperature, value) for value in model.temperatures().tolist()])
+
+
+def _choose_out_dim(out_dim: Any, fit: _mudata.Fit, key: str) -> int:
     """Check the number of dimensions, or take it from the fit."""
-    out_dim = int(fit["params"]["out_dim"])
-    if isinstance(n_dims, str) and n_dims == "auto":
-        found = fit["intrinsic_dimension"][_keys.JOINT]
-        if not math.isfinite(found["high"]):
-            msg = f"the joint intrinsic dimension of the fit {key!r} is {found['estimate']}; pass n_dims as an integer"
-            raise ValueError(msg)
-        chosen = math.ceil(found["high"]) + SPARE_DIMENSIONS + (fit["params"]["recipe"]["similarity"] == "cosine")
-        if chosen > out_dim:
-            msg = (
-                f"the joint intrinsic dimension of the fit {key!r} is up to {found['high']:.2f}, which takes {chosen}, "
-                f"and the fit has {out_dim}; fit with a larger out_dim, or pass n_dims"
-            )
-            raise ValueError(msg)
-        return max(1, chosen)
-    if not isinstance(n_dims, Integral) or isinstance(n_dims, bool):
-        msg = f"n_dims must be an integer or 'auto', got {n_dims!r}"
-        raise TypeError(msg)
-    chosen = int(n_dims)
-    if not 1 <= chosen <= out_dim:
-        msg = f"n_dims must be at least 1 and at most {out_dim}, the out_dim of the fit {key!r}; got {chosen}"
+    most = fit.params.out_dim
+    if not (isinstance(out_dim, str) and out_dim == "auto"):
+        return _check.integer(
+            "out_dim", out_dim, least=1, most=most, hint=f"the fit {key!r} has {most}, 'auto' chooses"
+        )
+    found = fit.intrinsic_dimension[_keys.JOINT]
+    if not math.isfinite(found.high):
+        msg = f"the joint intrinsic dimension of the fit {key!r} is {found.estimate}; pass out_dim as an integer"
         raise ValueError(msg)
-    return chosen
-
-
-def _measure(model: ContrastiveModel, data: _mudata.Inputs) -> pd.DataFrame:
-    """Fix the mean norms and return a history of one row, for a model that is not trained."""
-    device = model.temperature_parameter.device
-
-    def tensors_of(cells: np.ndarray) -> tuple[dict[str, torch.Tensor], torch.Tensor | None]:
-        values, rows = data.of(cells)
-        tensors = {name: torch.from_numpy(x).to(device) for name, x in values.items()}
-        return tensors, None if rows is None else torch.from_numpy(rows).to(device)
-
-    model.fix_mean_norms(tensors_of(data.norm_set if len(data.norm_set) else data.train)[0])
-    cells = np.random.default_rng(0).permutation(data.held_out)[:MAX_CELLS]
-    groups = None if data.batches is None else torch.from_numpy(data.batches[cells]).to(device)
-    inputs, rows = tensors_of(cells)
-    monitor = Monitor(model, inputs, rows=rows, groups=groups)
-    row = {"loss": np.nan, "temperature": model.temperature().item(), **monitor()}
-    return pd.DataFrame([row], index=pd.RangeIndex(1, name="epoch"))
+    chosen = math.ceil(found.high) + SPARE_DIMENSIONS + (fit.params.recipe.similarity == "cosine")
+    if chosen > most:
+        msg = (
+            f"the joint intrinsic dimension of the fit {key!r} is up to {found.high:.2f}, which takes {chosen}, "
+            f"and the fit has {most}; fit with a larger out_dim, or pass out_dim"
+        )
+        raise ValueError(msg)
+    return max(1, chosen)

@@ -1,34 +1,25 @@
 """``tl.sweep``: fits over output dimensions and repeats."""
 
 import os
-import warnings
 from collections.abc import Mapping, Sequence
-from contextlib import closing
-from numbers import Integral
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 import torch
+from joblib import cpu_count  # type: ignore[import-untyped]
 from mudata import MuData
 from tqdm.auto import tqdm
 
-from clipdim import _keys, _mudata
+from clipdim import _check, _keys, _mudata
+from clipdim._warn import warn
 from clipdim.contrast import Recipe
-from clipdim.tl._arguments import check_arguments, choose_settings
-from clipdim.tl._device import resolve_device
-from clipdim.tl._sweeping import (
-    Plan,
-    Record,
-    SweepFile,
-    check_out_dims,
-    check_path,
-    check_slot,
-    choose_jobs,
-    paired_labels,
-    run_fits,
-)
+from clipdim.fitting.devices import resolve_device
+from clipdim.fitting.settings import check_holdout, check_key_added, choose_recipe, warn_of_one_dimension
+from clipdim.tl._sweeping.file import SweepFile, check_path
+from clipdim.tl._sweeping.plan import Plan, Record, run_fits
 
+MAX_OUT_DIM = 4_096
 _COLUMNS = ["measure", "modality", "label_key", "split", "value"]
 
 
@@ -127,15 +118,12 @@ def sweep(
     4
     """
     mdata = _mudata.require_mudata(mdata)
-    dims = check_out_dims(out_dims)
-    check_arguments(out_dim=dims[-1], holdout=holdout, random_state=random_state, key_added=key_added)
-    check_slot(mdata, key_added)
-    if not isinstance(n_repeats, Integral) or isinstance(n_repeats, bool) or n_repeats < 1:
-        msg = f"n_repeats must be an integer of at least 1, got {n_repeats!r}; 5 show how much the fits differ"
-        raise TypeError(msg) if not isinstance(n_repeats, Integral) else ValueError(msg)
-    settings = choose_settings(recipe, batches=batch_key is not None, similarity=similarity, max_epochs=max_epochs)
+    dims, seed, holdout = _check_out_dims(out_dims), _check.seed(random_state), check_holdout(holdout)
+    n_repeats = _check.integer("n_repeats", n_repeats, least=1, hint="5 show how much the fits differ")
+    _mudata.refuse_taken(mdata, check_key_added(key_added))
+    chosen = choose_recipe(recipe, batches=batch_key is not None, similarity=similarity, max_epochs=max_epochs)
     torch_device = resolve_device(device)
-    n_processes = choose_jobs(n_jobs, torch_device)
+    n_processes = _choose_jobs(n_jobs, torch_device)
     file_path = None if path is None else check_path(path)
     data = _mudata.read_inputs(
         mdata,
@@ -143,33 +131,21 @@ def sweep(
         use_rep=use_rep,
         batch_key=batch_key,
         holdout=holdout,
-        norm_fraction=settings.norm_fraction if settings.similarity == "inner" else 0.0,
-        random_state=int(random_state),
+        norm_fraction=chosen.norm_share,
+        random_state=seed,
     )
-    cells = np.flatnonzero((data.rows >= 0).sum(axis=1) > 1)
-    obs = pd.DataFrame(index=mdata.obs_names[cells])
     keys = [label_keys] if isinstance(label_keys, str) else list(dict.fromkeys(label_keys))
-    for label_key in keys:
-        obs[label_key] = paired_labels(mdata, label_key, cells)
-    for name in _mudata.batch_columns(batch_key):
-        obs[name] = _mudata.obs_column(mdata, name).to_numpy()[cells]
     plan = Plan(
-        values=data.of(cells)[0],
-        present=data.rows[cells] >= 0,
-        obs=obs,
-        batch_key=batch_key,
-        label_keys=keys,
-        recipe=settings,
-        holdout=float(holdout),
+        data=data,
+        labels={label_key: _paired_labels(mdata, label_key, data.rows) for label_key in keys},
+        recipe=chosen,
         device=str(torch_device),
-        random_state=int(random_state),
+        random_state=seed,
     )
-    file = None if file_path is None else SweepFile(file_path, plan)
-    if dims[0] == 1 and settings.similarity == "cosine":
-        msg = "with out_dim=1 and cosine similarity cells lie at 1 or -1; leave it out or pass similarity='inner'"
-        warnings.warn(msg, UserWarning, stacklevel=2)
+    file = None if file_path is None else SweepFile(file_path, plan.settings(), plan.fingerprint())
+    warn_of_one_dimension(dims[0], chosen)
 
-    wanted = [(out_dim, repeat) for repeat in range(int(n_repeats)) for out_dim in dims]
+    wanted = [(out_dim, repeat) for repeat in range(n_repeats) for out_dim in dims]
     records = _run(plan, wanted, n_processes, file=file, progress=progress)
     table, failures = _tables(records)
     if len(failures):
@@ -177,21 +153,64 @@ def sweep(
             f"{len(failures)} of {len(records)} fits failed, the first with {failures['error'].iloc[0]}; "
             f"see mdata.uns[{key_added!r}]['failures']"
         )
-        warnings.warn(msg, UserWarning, stacklevel=2)
-    result: _keys.Sweep = {
-        "settings": {
-            **plan.settings(),
-            "out_dims": np.array(dims),
-            "n_repeats": int(n_repeats),
-            "modalities": np.array(list(plan.values), dtype=object),
-            "use_rep": data.use_rep,
-            "label_keys": np.array(keys, dtype=object),
-        },
-        "table": table,
-        "failures": failures,
+        warn(msg)
+    settings = {
+        **plan.settings(),
+        "out_dims": np.array(dims),
+        "n_repeats": n_repeats,
+        "modalities": np.array(list(data.values), dtype=object),
+        "use_rep": data.use_rep,
+        "label_keys": np.array(keys, dtype=object),
     }
-    mdata.uns[key_added] = result
+    _mudata.write_sweep(mdata, _mudata.Sweep(settings, table, failures), key=key_added)
     return table.copy()
+
+
+def _check_out_dims(out_dims: Any) -> list[int]:
+    """Return the output dimensions as integers if they are in range and ascend."""
+    example = "for instance out_dims=[2, 4, 8, 16, 32]"
+    if isinstance(out_dims, str | Mapping) or np.ndim(out_dims) != 1:
+        msg = f"out_dims must be a sequence of integers, {example}; got {out_dims!r}"
+        raise TypeError(msg)
+    dims = [_check.integer("each of out_dims", one, least=1, most=MAX_OUT_DIM, hint=example) for one in out_dims]
+    if not dims:
+        msg = f"out_dims is empty; name at least one output dimension, {example}"
+        raise ValueError(msg)
+    if dims != sorted(set(dims)):
+        what = "in ascending order" if len(set(dims)) == len(dims) else "different from each other"
+        msg = f"out_dims must be {what}, got {dims}; pass out_dims={sorted(set(dims))}"
+        raise ValueError(msg)
+    return dims
+
+
+def _choose_jobs(n_jobs: int | None, device: torch.device) -> int:
+    """Return how many processes to fit in: as many as there are cores, or one on a GPU."""
+    if n_jobs is None:
+        return int(cpu_count()) if device.type == "cpu" else 1
+    n = _check.integer("n_jobs", n_jobs, least=1, hint=f"None is all {cpu_count()} cores")
+    if n > 1 and device.type != "cpu":
+        msg = f"n_jobs={n}, but on {str(device)!r} fits run one after another; leave it out, or pass device='cpu'"
+        raise ValueError(msg)
+    return n
+
+
+def _paired_labels(mdata: MuData, label_key: str, rows: np.ndarray) -> pd.Series:
+    """Labels of the cells, of which those that have two modalities have two classes at least."""
+    labels, paired = _mudata.class_labels(mdata, label_key), (rows >= 0).sum(axis=1) > 1
+    n_missing = int(labels[paired].isna().sum())
+    if (n_classes := labels[paired].nunique()) < 2:
+        msg = (
+            f"label_keys: {label_key!r} has {n_classes} classes among the {int(paired.sum()) - n_missing} cells that "
+            "have one; at least 2 are needed, leave it out"
+        )
+        raise ValueError(msg)
+    if n_missing:
+        msg = (
+            f"{n_missing} of {int(paired.sum())} cells have no {label_key!r} and are left out of its classification "
+            f"only; mdata.obs[{label_key!r}] names the others"
+        )
+        warn(msg)
+    return labels
 
 
 def _run(
@@ -203,13 +222,11 @@ def _run(
         records = {(one["out_dim"], one["repeat"]): one for one in file.records if "error" not in one}
         file.open()
     missing = [fit for fit in wanted if fit not in records]
-    n_failed = 0
-    bar_of_fits = tqdm(
-        total=len(wanted), initial=len(wanted) - len(missing), desc="sweep", unit="fit", disable=not progress
-    )
+    n_failed, n_known = 0, len(wanted) - len(missing)
+    bar_of_fits = tqdm(total=len(wanted), initial=n_known, desc="sweep", unit="fit", disable=not progress)
     try:
-        with bar_of_fits as bar, closing(run_fits(plan, missing, n_jobs)) as fits:
-            for record in fits:
+        with bar_of_fits as bar:
+            for record in run_fits(plan, missing, n_jobs):
                 records[record["out_dim"], record["repeat"]] = record
                 if file is not None:
                     file.append(record)
@@ -220,11 +237,9 @@ def _run(
         finished = [records[fit] for fit in wanted if fit in records]
         if not finished:
             raise
-        how = (
-            "pass a path, and the same call goes on from there" if file is None else "the same call goes on from there"
-        )
-        msg = f"interrupted after {len(finished)} of {len(wanted)} fits, which are kept; {how}"
-        warnings.warn(msg, UserWarning, stacklevel=3)
+        how = "the same call goes on from there"
+        how = f"pass a path, and {how}" if file is None else how
+        warn(f"interrupted after {len(finished)} of {len(wanted)} fits, which are kept; {how}")
     return [records[fit] for fit in sorted(wanted) if fit in records]
 
 

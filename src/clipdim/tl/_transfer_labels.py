@@ -1,32 +1,18 @@
 """``tl.transfer_labels``: the labels of a reference to new cells, with the chance that each is right."""
 
-import warnings
 from collections.abc import Sequence
-from importlib.metadata import version
-from numbers import Integral, Real
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 from mudata import MuData
 
-from clipdim import _keys
-from clipdim._mudata import (
-    Embeddings,
-    batch_labels,
-    fingerprint,
-    obs_column,
-    paired_embeddings,
-    query_embeddings,
-    read_fit,
-    require_mudata,
-)
-from clipdim.evaluation.calibration import calibrate, reliability
+from clipdim import _check, _keys, _mudata
+from clipdim._warn import warn
+from clipdim.evaluation.calibration import Calibration, calibrate, reliability
 from clipdim.evaluation.votes import votes, votes_among
 from clipdim.neighbors import draw_rows
-from clipdim.tl._classify import class_labels
-from clipdim.tl._combinations import choose_modalities, combinations, comparable, mean_embedding
 
-UNASSIGNED = "unassigned"
 MAX_CALIBRATION_CELLS = 10_000
 MIN_CALIBRATION_CELLS = 100
 
@@ -128,42 +114,26 @@ def transfer_labels(
     >>> query.obs["transferred"].cat.categories[-1], query.obs["transferred_confidence"].between(0, 1).all().item()
     ('unassigned', True)
     """
-    query = require_mudata(query, copy=copy)
-    new = query_embeddings(query, reference, key)
-    known = paired_embeddings(reference, key)
-    names = choose_modalities(new, modalities)
-    _check_arguments(n_neighbors=n_neighbors, min_confidence=min_confidence)
+    query = _mudata.require_mudata(query, copy=copy)
+    n_neighbors = _check.integer("n_neighbors", n_neighbors, least=1, hint="15 is usual")
+    hint = "0.5 is usual, 0 labels every cell"
+    min_confidence = _check.number("min_confidence", min_confidence, least=0, most=1, hint=hint)
+    seed = _check.seed(random_state)
     key_added = label_key if key_added is None else key_added
-    _check_writable(query, key_added)
-    codes, classes = _labels(reference, label_key, known)
-    batch_key = read_fit(reference, key)["params"].get("batch_key")
-    batches = None if batch_key is None else batch_labels(reference, batch_key).cat.codes.to_numpy()
+    _mudata.check_transfer(query, key_added)
+    fit = _mudata.read_fit(reference, key)
+    new = _mudata.query_embeddings(query, fit, key)
+    names = _mudata.choose_modalities(new, modalities)
+    voters = _Voters.read(reference, fit, label_key, key)
 
     winner, confidence = np.full(query.n_obs, -1), np.full(query.n_obs, np.nan, dtype=np.float32)
     tables, n_untrained = [], MIN_CALIBRATION_CELLS
-    untrained = ~(known.split == _keys.TRAIN).to_numpy(dtype=bool, na_value=False)
-    for having, cells in combinations(new, names):
-        points, voters = comparable(known, having, codes)
-        rows = np.flatnonzero(untrained[voters])
-        if len(rows) < MIN_CALIBRATION_CELLS:
-            n_untrained, rows = min(n_untrained, len(rows)), np.arange(len(voters))
-        rows = rows[draw_rows(len(rows), MAX_CALIBRATION_CELLS, random_state=random_state)]
-        groups = None if batches is None else batches[voters]
-        learned = votes_among(points, codes[voters], rows, groups=groups, n_neighbors=n_neighbors)
-        right = learned.code == codes[voters][rows]
-        calibration = calibrate(learned.share, learned.distance, right)
-        table = reliability(calibration.confidence(learned.share, learned.distance), right)
-        tables.append(
-            pd.DataFrame(
-                {
-                    "modalities": " + ".join(having),
-                    "confidence": table.confidence,
-                    "accuracy": table.accuracy,
-                    "n_cells": table.n_cells,
-                }
-            )
-        )
-        found = votes(points, codes[voters], mean_embedding(new, having, cells), n_neighbors=n_neighbors)
+    for having, cells in _mudata.combinations(new, names):
+        points, rows = _mudata.comparable(voters.known, having, voters.codes)
+        calibration, table, n_measured = voters.calibrate(points, rows, n_neighbors, seed)
+        tables.append(table.assign(modalities=" + ".join(having)))
+        n_untrained = min(n_untrained, n_measured)
+        found = votes(points, voters.codes[rows], new.mean(having, cells), n_neighbors=n_neighbors)
         winner[cells] = found.code
         confidence[cells] = calibration.confidence(found.share, found.distance)
 
@@ -176,63 +146,77 @@ def transfer_labels(
             f"{MIN_CALIBRATION_CELLS}, so the confidence is learned on trained cells too and may be too high; fit the "
             "reference with holdout=0.1, or more"
         )
-        warnings.warn(msg, UserWarning, stacklevel=2)
+        warn(msg)
     if n_without := int((winner < 0).sum()):
-        msg = f"{n_without} of {query.n_obs} cells have none of the modalities {names} and get no label"
-        warnings.warn(msg, UserWarning, stacklevel=2)
-    categories = list(dict.fromkeys([*classes, UNASSIGNED]))
-    winner[confidence < min_confidence] = categories.index(UNASSIGNED)
+        warn(f"{n_without} of {query.n_obs} cells have none of the modalities {names} and get no label")
+    categories = list(dict.fromkeys([*voters.classes, _keys.UNASSIGNED]))
+    winner[confidence < min_confidence] = categories.index(_keys.UNASSIGNED)
     target = query.copy() if copy else query
-    target.obs[key_added] = pd.Categorical.from_codes(winner, categories=categories)
-    target.obs[_keys.confidence(key_added)] = confidence
-    target.uns[_keys.transferred(key_added)] = {
-        "version": version("clipdim"),
-        "fit": fingerprint(read_fit(reference, key)),
-        "params": {
+    _mudata.write_transfer(
+        target,
+        key_added,
+        pd.Categorical.from_codes(winner, categories=categories),
+        confidence,
+        fit=fit.fingerprint,
+        params={
             "label_key": label_key,
             "modalities": np.array(names, dtype=object),
-            "n_neighbors": int(n_neighbors),
-            "min_confidence": float(min_confidence),
+            "n_neighbors": n_neighbors,
+            "min_confidence": min_confidence,
             "key": key,
-            "random_state": int(random_state),
+            "random_state": seed,
         },
-        "calibration": pd.concat(tables, ignore_index=True),
-    }
+        calibration=pd.concat(tables, ignore_index=True)[["modalities", "confidence", "accuracy", "n_cells"]],
+    )
     return target if copy else None
 
 
-def _check_arguments(*, n_neighbors: int, min_confidence: float) -> None:
-    if not isinstance(n_neighbors, Integral) or isinstance(n_neighbors, bool) or n_neighbors < 1:
-        msg = f"n_neighbors={n_neighbors!r} must be an integer of at least 1, for instance 15"
-        raise ValueError(msg)
-    if not isinstance(min_confidence, Real) or not 0 <= min_confidence <= 1:
-        msg = f"min_confidence={min_confidence!r} must be in [0, 1], for instance 0.5, or 0 to label every cell"
-        raise ValueError(msg)
+@dataclass(frozen=True)
+class _Voters:
+    """The cells of the reference and what they vote for."""
 
+    known: _mudata.Embeddings
+    codes: np.ndarray
+    """(cells,) code of the label of each cell that can vote, -1 for the others."""
+    classes: list[str]
+    batches: np.ndarray | None
+    """(cells,) code of each cell's batch."""
 
-def _check_writable(query: MuData, key_added: str) -> None:
-    if not isinstance(key_added, str) or not key_added or "/" in key_added:
-        msg = f"key_added must be a non-empty string without '/', which files cannot hold, got {key_added!r}"
-        raise ValueError(msg)
-    # what this function wrote may be replaced, but not the user's column
-    taken = [name for name in (key_added, _keys.confidence(key_added)) if name in query.obs]
-    if taken and _keys.transferred(key_added) not in query.uns:
-        msg = f"query.obs has {taken[0]!r} already, which would be lost; pass key_added={key_added + '_transferred'!r}"
-        raise ValueError(msg)
+    @classmethod
+    def read(cls, reference: MuData, fit: _mudata.Fit, label_key: str, key: str) -> "_Voters":
+        known, labels = _mudata.read_embeddings(reference, fit, key), _mudata.class_labels(reference, label_key)
+        embedded = known.has.any(axis=1)
+        if n_missing := int((labels.isna() & embedded).sum()):
+            warn(f"{n_missing} of {int(embedded.sum())} cells of the reference have no {label_key!r} and do not vote")
+        labels = labels.where(embedded)
+        classes = _mudata.class_names(reference, label_key, labels)
+        if len(classes) < 2:
+            msg = f"{label_key!r} has {len(classes)} classes in the embedded cells of the reference; at least 2 are "
+            msg += "needed"
+            raise ValueError(msg)
+        codes = pd.Categorical(labels, categories=classes).codes.astype(np.intp)
+        batch_key = fit.params.batch_key
+        batches = None if batch_key is None else _mudata.batch_labels(reference, batch_key).cat.codes.to_numpy()
+        return cls(known, codes, classes, batches)
 
+    def calibrate(
+        self, points: np.ndarray, voters: np.ndarray, n_neighbors: int, seed: int
+    ) -> tuple[Calibration, pd.DataFrame, int]:
+        """
+        Learn the chance of being right from cells that were not trained on, or, where those are too few, from all.
 
-def _labels(reference: MuData, label_key: str, known: Embeddings) -> tuple[np.ndarray, list[str]]:
-    """Code of the label of each cell that can vote, -1 for the others, and the names of the codes."""
-    column = obs_column(reference, label_key)
-    labels, embedded = class_labels(column, label_key), known.has.any(axis=1)
-    if n_missing := int((labels.isna() & embedded).sum()):
-        msg = f"{n_missing} of {int(embedded.sum())} cells of the reference have no {label_key!r} and do not vote"
-        warnings.warn(msg, UserWarning, stacklevel=3)
-    labels = labels.where(embedded)
-    present = sorted(labels.dropna().unique())
-    categorical = isinstance(column.dtype, pd.CategoricalDtype)
-    classes = [name for name in map(str, column.cat.categories) if name in present] if categorical else present
-    if len(classes) < 2:
-        msg = f"{label_key!r} has {len(classes)} classes in the embedded cells of the reference; at least 2 are needed"
-        raise ValueError(msg)
-    return pd.Categorical(labels, categories=classes).codes.astype(np.intp), classes
+        ``points`` are the embeddings of the cells ``voters``. Also returns how well it holds, in tenths of the
+        confidence, and how many cells were not trained on.
+        """
+        rows = np.flatnonzero(self.known.split[voters] != _keys.TRAIN)
+        n_untrained = len(rows)
+        if n_untrained < MIN_CALIBRATION_CELLS:
+            rows = np.arange(len(voters))
+        rows = rows[draw_rows(len(rows), MAX_CALIBRATION_CELLS, random_state=seed)]
+        codes, groups = self.codes[voters], None if self.batches is None else self.batches[voters]
+        learned = votes_among(points, codes, rows, groups=groups, n_neighbors=n_neighbors)
+        right = learned.code == codes[rows]
+        calibration = calibrate(learned.share, learned.distance, right)
+        table = reliability(calibration.confidence(learned.share, learned.distance), right)
+        shown = {"confidence": table.confidence, "accuracy": table.accuracy, "n_cells": table.n_cells}
+        return calibration, pd.DataFrame(shown), n_untrained

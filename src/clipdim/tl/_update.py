@@ -1,29 +1,29 @@
 """``tl.update``: go on training a reference with a new sample, within a bound on how far its cells move."""
 
-import math
-import warnings
-from dataclasses import asdict, replace
-from numbers import Real
+from dataclasses import replace
+from typing import Any
 
-import numpy as np
 import torch
 from mudata import MuData
 
-from clipdim import _keys, _mudata
+from clipdim import _check, _keys, _mudata
+from clipdim._renamed import renamed
+from clipdim._warn import warn
 from clipdim.contrast import Recipe
-from clipdim.tl._arguments import check_arguments, refuse_overwriting
-from clipdim.tl._device import resolve_device
-from clipdim.tl._replay import read_new_sample, replay
-from clipdim.tl._shift import Shift
-from clipdim.tl._stored import refuse_changed, stored_inputs, stored_model
-from clipdim.tl._training import results_of, train_with_history
+from clipdim.fitting.devices import resolve_device
+from clipdim.fitting.replay import read_new_sample, replay
+from clipdim.fitting.restoring import refuse_changed, stored_inputs, stored_model
+from clipdim.fitting.run import run
+from clipdim.fitting.settings import Settings, check_holdout, check_key_added
+from clipdim.fitting.shift import Shift
 
 # the whole rate of the fit moves old cells twice as far and matches new ones no better
 SHARE_OF_LR = 0.25
 
 
+@renamed(mdata="query")
 def update(
-    mdata: MuData,
+    query: MuData,
     reference: MuData,
     *,
     key: str = _keys.KEY,
@@ -45,13 +45,13 @@ def update(
     farther than ``max_shift`` on average, the weights are taken back towards the reference's, in a straight line, until
     they have not.
 
-    The result is a fit of its own, in the new sample's MuData; ``reference`` stays as it is. To have both in one
-    embedding, call ``clipdim.tl.embed(reference, mdata, key=key_added)``.
+    The result is a fit of its own, in the query's MuData; ``reference`` stays as it is. To have both in one
+    embedding, call ``clipdim.tl.embed(reference, query, key=key_added)``.
 
     Parameters
     ----------
-    mdata
-        The new sample, preprocessed with the reference (``clipdim.pp.citeseq(mdata, reference=reference)``), with two
+    query
+        The new sample, preprocessed with the reference (``clipdim.pp.citeseq(query, reference=reference)``), with two
         or more of its modalities.
     reference
         MuData after :func:`clipdim.tl.fit`, with the representations that it was fitted on.
@@ -75,19 +75,19 @@ def update(
     progress
         Show a progress bar.
     copy
-        Return a copy with the updated fit and leave ``mdata`` as it is; refused for a MuData on disk.
+        Return a copy with the updated fit and leave ``query`` as it is; refused for a MuData on disk.
 
     Returns
     -------
     None, or the copy. Written are, with ``key`` for ``key_added``:
 
-    ``mdata.obsm["X_{key}"]``, ``mdata[mod].obsm["X_{key}"]`` : float32 (cells x out_dim)
+    ``query.obsm["X_{key}"]``, ``query[mod].obsm["X_{key}"]`` : float32 (cells x out_dim)
         Joint embedding of the new cells and that of each modality.
-    ``mdata[mod].obs["{key}_norm"]`` : float32
+    ``query[mod].obs["{key}_norm"]`` : float32
         Norm of the encoder's output over its mean.
-    ``mdata.obs["{key}_split"]`` : categorical
+    ``query.obs["{key}_split"]`` : categorical
         ``train`` or ``held-out``; missing for cells with less than two modalities.
-    ``mdata.uns[key]`` : dict
+    ``query.uns[key]`` : dict
         What :func:`clipdim.tl.fit` writes, measured on the new sample; ``history`` is that of the training before the
         weights were taken back. ``params`` also has ``updated_from``, a fingerprint of the reference's encoders,
         ``max_shift``, ``n_reference_cells``, how many were trained on, and ``interpolation``, how far the weights stay
@@ -97,16 +97,16 @@ def update(
     Raises
     ------
     TypeError
-        If ``mdata`` or ``reference`` is not a MuData.
+        If ``query`` or ``reference`` is not a MuData.
     KeyError
         If the reference holds no fit of that name, a representation is missing, or the column of the fit's
         ``batch_key``.
     ValueError
-        If ``max_shift`` is out of range, ``mdata`` is the reference, ``key_added`` is ``key``, fewer than two
+        If ``max_shift`` is out of range, ``query`` is the reference, ``key_added`` is ``key``, fewer than two
         modalities are shared, the new sample's features do not fit (see :func:`clipdim.tl.embed`), or a representation
         of the reference has changed since the fit.
     FloatingPointError
-        If the loss becomes NaN or infinite. ``mdata`` is unchanged in all these cases.
+        If the loss becomes NaN or infinite. ``query`` is unchanged in all these cases.
 
     Warns
     -----
@@ -136,72 +136,67 @@ def update(
     True
     >>> clipdim.tl.embed(reference, new, key="clipdim_updated")
     """
-    mdata = _mudata.require_mudata(mdata, copy=copy)
-    check_arguments(out_dim=1, holdout=holdout, random_state=random_state, key_added=key_added)
-    fit, seed = _mudata.read_fit(reference, key), int(random_state)
-    recipe = Recipe.from_stored(fit["params"]["recipe"])
-    _check_max_shift(max_shift, recipe)
-    if mdata is reference:
-        msg = "mdata is the reference itself; pass the new cells alone, or fit all anew with clipdim.tl.fit(mdata)"
+    query = _mudata.require_mudata(query, copy=copy)
+    holdout, seed = check_holdout(holdout), _check.seed(random_state)
+    fit = _mudata.read_fit(reference, key)
+    max_shift = _check_max_shift(max_shift, fit.params.recipe)
+    if query is reference:
+        msg = "the query is the reference itself; pass the new cells alone, or fit all anew with clipdim.tl.fit(mdata)"
         raise ValueError(msg)
-    if key_added == key:
+    if check_key_added(key_added, fit.params.use_rep) == key:
         msg = f"key_added={key_added!r} is the name of the reference's fit; pass another, to keep both apart"
         raise ValueError(msg)
-    refuse_overwriting(key_added, fit["params"]["use_rep"])
-    known = [str(name) for name in fit["params"]["modalities"]]
-    names = [name for name in known if name in mdata.mod]
+    names = _shared_modalities(query, fit)
+    settings = Settings(device=resolve_device(device), random_state=seed, progress=progress)
+    old = stored_inputs(reference, fit, _mudata.read_embeddings(reference, fit, key), names)
+    new = read_new_sample(query, reference, fit, names, holdout=holdout, random_state=seed)
+    both = replay(old, new, random_state=seed)
+    recipe = _choose_recipe(fit, max_epochs, len(both.train))
+    # inputs keep the scaling of the reference: old and new weights could not be interpolated otherwise
+    slower = replace(recipe, standardize=False, lr=SHARE_OF_LR * recipe.lr)
+    model = stored_model(fit, slower, names).to(settings.device)
+    refuse_changed(reference, model, old, key)
+    shift = Shift(model, old, max_shift)
+    result = run(new, model, settings, train_on=both, afterwards=shift.bound)
+    if shift.share == 0:
+        msg = f"max_shift={max_shift:g} leaves no room to learn: the encoders stay as they are; pass a larger one"
+        warn(msg)
+    result = result.with_params(
+        use_rep=fit.params.use_rep,
+        recipe=recipe,  # with the fit's rate, of which the next update takes a part
+        updated_from=fit.fingerprint,
+        max_shift=max_shift,
+        interpolation=shift.share,
+        n_reference_cells=len(both.train) - len(new.train),
+    )
+    # encoders of modalities that the new sample lacks stay as they are
+    encoders = {**fit.encoders, **result.fit.encoders}
+    result = replace(result, fit=replace(result.fit, encoders=encoders, shift=shift.table()))
+    return result.write(query, key_added, copy=copy)
+
+
+def _shared_modalities(query: MuData, fit: _mudata.Fit) -> list[str]:
+    """Names of the modalities of the fit that the new sample has, two or more."""
+    known = fit.params.modalities
+    names = [name for name in known if name in query.mod]
     if len(names) < 2:
         msg = (
-            f"the MuData has the modalities {list(mdata.mod)}, the reference was fitted on {known}: at least two must "
-            "be the same to train on; run clipdim.tl.embed(mdata, reference) for new cells with one of them"
+            f"the MuData has the modalities {list(query.mod)}, the reference was fitted on {known}: at least two must "
+            "be the same to train on; run clipdim.tl.embed(query, reference) for new cells with one of them"
         )
         raise ValueError(msg)
-    torch_device = resolve_device(device)
-    old = stored_inputs(reference, fit, _mudata.paired_embeddings(reference, key), names)
-    new = read_new_sample(mdata, reference, fit, names, recipe, holdout=holdout, random_state=seed)
-    both = replay(old, new, random_state=seed)
+    return names
+
+
+def _choose_recipe(fit: _mudata.Fit, max_epochs: int | None, n_cells: int) -> Recipe:
+    """Return the recipe of the fit, for as many epochs as it took and at least those that so many cells need."""
     if max_epochs is None:
-        by_recipe = replace(recipe, max_epochs=None).n_epochs(len(both.train))
-        max_epochs = max(int(fit["params"]["n_epochs"]), by_recipe)
-    # inputs keep the scaling of the reference: old and new weights could not be interpolated otherwise
-    settings = replace(recipe, standardize=False, lr=SHARE_OF_LR * recipe.lr, max_epochs=max_epochs)
-    model = stored_model(fit, settings, names).to(torch_device)
-    refuse_changed(reference, model, old, key)
-    shift = Shift(model, old)
-    history = train_with_history(model, both, group=None, random_state=seed, n_epochs=max_epochs, progress=progress)
-    share = shift.bound(float(max_shift))
-    if share == 0:
-        msg = f"max_shift={max_shift:g} leaves no room to learn: the encoders stay as they are; pass a larger one"
-        warnings.warn(msg, UserWarning, stacklevel=2)
-    result, embeddings, norms = results_of(model, new, history)
-    # encoders of modalities that the new sample lacks stay as they are
-    result["encoders"] = {**fit["encoders"], **result["encoders"]}
-    result["features"] = dict(fit["features"])
-    result["shift"] = shift.table()
-    result["params"] = {
-        **fit["params"],
-        "modalities": np.array(names, dtype=object),
-        "holdout": float(holdout),
-        "random_state": seed,
-        "device": str(torch_device),
-        "n_epochs": len(history),
-        "recipe": {**asdict(recipe), "max_epochs": max_epochs},  # the fit's rate, of which the next update takes a part
-        "updated_from": _mudata.fingerprint(fit),
-        "max_shift": float(max_shift),
-        "interpolation": share,
-        "n_reference_cells": len(both.train) - len(new.train),
-    }
-    target = mdata.copy() if copy else mdata
-    _mudata.write_embeddings(target, embeddings, norms, key=key_added)
-    _mudata.write_fit(target, result, new.split(), key=key_added)
-    return target if copy else None
+        by_recipe = replace(fit.params.recipe, max_epochs=None).n_epochs(n_cells)
+        max_epochs = max(fit.params.n_epochs, by_recipe)
+    return replace(fit.params.recipe, max_epochs=max_epochs)
 
 
-def _check_max_shift(max_shift: float, recipe: Recipe) -> None:
-    most = 2.0 if recipe.similarity == "cosine" else math.inf
-    if not isinstance(max_shift, Real) or isinstance(max_shift, bool) or not 0 < float(max_shift) <= most:
-        msg = (
-            f"max_shift must be a number above 0 and at most {most:g}, for instance 0.05, got {max_shift!r}; "
-            "clipdim.tl.embed(mdata, reference) moves no cell"
-        )
-        raise ValueError(msg)
+def _check_max_shift(max_shift: Any, recipe: Recipe) -> float:
+    most = 2.0 if recipe.similarity == "cosine" else None
+    hint = "0.05 is usual; clipdim.tl.embed(query, reference) moves no cell"
+    return _check.number("max_shift", max_shift, above=0, most=most, hint=hint)

@@ -5,7 +5,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from clipdim.tl._sweeping.plan import Plan, Record
+Record = dict[str, Any]
 
 
 class SweepFile:
@@ -20,13 +20,13 @@ class SweepFile:
         If the file is not one of a sweep, or of a sweep with other settings or of other data.
     """
 
-    def __init__(self, path: Path, plan: Plan) -> None:
+    def __init__(self, path: Path, settings: dict[str, Any], fingerprint: dict[str, str]) -> None:
         self.path = path
-        settings = plan.settings()
+        settings = dict(settings)
         settings |= {f"recipe.{name}": value for name, value in settings.pop("recipe").items()}
         # as the file gives it back
         self.header = json.loads(
-            json.dumps({"clipdim_sweep": {"settings": settings, "data": plan.fingerprint()}}, default=float)
+            json.dumps({"clipdim_sweep": {"settings": settings, "data": fingerprint}}, default=float)
         )
         self.records: list[Record] = []
         self._size = 0
@@ -37,11 +37,16 @@ class SweepFile:
         # what follows the last line break is a fit that was being written when the sweep was killed
         whole, _, _ = self.path.read_bytes().rpartition(b"\n")
         try:
-            first, *self.records = [json.loads(line) for line in whole.splitlines()]
+            first, *others = [json.loads(line) for line in whole.splitlines()]
             differing = _differences(first["clipdim_sweep"], self.header["clipdim_sweep"])
         except (ValueError, TypeError, KeyError):
             msg = f"path={str(self.path)!r} is not a file that clipdim.tl.sweep wrote; name another one"
             raise ValueError(msg) from None
+        # two processes that were started at once on a new file each write the first line
+        self.records = [one for one in others if one != first]
+        if wrong := [one for one in self.records if not _is_fit(one)]:
+            msg = f"{str(self.path)!r} is damaged: {len(wrong)} of its lines hold no fit; mend it or name another path"
+            raise ValueError(msg)
         if differing:
             msg = (
                 f"{str(self.path)!r} holds {len(self.records)} fits of another sweep, which stay there: "
@@ -67,6 +72,22 @@ class SweepFile:
             file.write(json.dumps(entry).encode() + b"\n")
             file.flush()
             os.fsync(file.fileno())
+
+
+def check_path(path: str | os.PathLike) -> Path:
+    """Return the path if a file can lie there."""
+    where = Path(path)
+    if where.is_dir():
+        msg = f"path={str(where)!r} is a folder; name a file in it, as {str(where / 'sweep.jsonl')!r}"
+        raise ValueError(msg)
+    if not where.parent.is_dir():
+        msg = f"path={str(where)!r}: there is no folder {str(where.parent)!r}; call os.makedirs({str(where.parent)!r})"
+        raise ValueError(msg)
+    return where
+
+
+def _is_fit(record: Any) -> bool:
+    return isinstance(record, dict) and {"out_dim", "repeat", "random_state"} <= set(record)
 
 
 def _differences(theirs: dict[str, dict[str, Any]], ours: dict[str, dict[str, Any]]) -> list[str]:

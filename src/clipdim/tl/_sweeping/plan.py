@@ -3,7 +3,8 @@
 import hashlib
 import signal
 import warnings
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from time import perf_counter
@@ -12,57 +13,33 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
-from anndata import AnnData
+from joblib import Parallel, delayed, parallel_config  # type: ignore[import-untyped]
 
-# part of scikit-learn's dependencies; unlike the standard library's, its processes do not run the user's script anew
-from joblib.externals.loky import ProcessPoolExecutor, as_completed  # type: ignore[import-untyped]
-from mudata import MuData
-
-from clipdim import _keys
-from clipdim._mudata import batch_columns, read_fit
+from clipdim import _keys, _mudata
 from clipdim.contrast import Recipe
-from clipdim.tl._classify import classify
-from clipdim.tl._fit import fit
-from clipdim.tl._match import match
+from clipdim.fitting.run import Result, new_model, run
+from clipdim.fitting.settings import Settings
+from clipdim.tl._classify import accuracy_table, predict_labels
+from clipdim.tl._match import match_table
 
 Record = dict[str, Any]
 """What is kept of one fit: ``out_dim``, ``repeat``, ``random_state``, and ``measures`` or ``error``."""
 
 ALPHA = 0.005
-_KEY = "clipdim_sweep_fit"
-_REP = "X_input"
-_ONE_THREAD = dict.fromkeys(["OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"], "1")
+N_QUERIES = 10_000
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What the fits of a sweep have in common; all that is sent to another process, once."""
+    """What the fits of a sweep have in common; all that is sent to another process."""
 
-    values: dict[str, np.ndarray]
-    """(cells x features) representation of each modality, of the cells that have it."""
-    present: np.ndarray
-    """(paired cells x modalities) whether a cell has the modality."""
-    obs: pd.DataFrame
-    """(paired cells x columns) batches and labels."""
-    batch_key: str | Sequence[str] | None
-    label_keys: list[str]
+    data: _mudata.Inputs
+    """Of all cells; each fit draws a split of its own."""
+    labels: dict[str, pd.Series]
+    """Labels of all cells by the name of their column."""
     recipe: Recipe
-    holdout: float
     device: str
     random_state: int
-
-    def mudata(self) -> MuData:
-        """Representations, batches and labels as a MuData for the fits to write to."""
-        adatas = {
-            name: AnnData(obs=self.obs.loc[has, []].copy(), obsm={_REP: x})
-            for (name, x), has in zip(self.values.items(), self.present.T, strict=True)
-        }
-        with warnings.catch_warnings():  # of mudata's settings, which do not matter here
-            warnings.simplefilter("ignore")
-            mdata = MuData(adatas)
-        for name in self.obs:
-            mdata.obs[name] = self.obs[name]
-        return mdata
 
     def seed(self, out_dim: int, repeat: int) -> int:
         """Seed of one fit, whatever else is in the sweep."""
@@ -70,12 +47,13 @@ class Plan:
 
     def settings(self) -> dict[str, Any]:
         """All that a fit depends on, besides the data, its out_dim and its repeat."""
+        batch_key = self.data.batch_key
         return {
             "version": version("clipdim"),
-            "modalities": list(self.values),
-            "label_keys": self.label_keys,
-            "batch_key": self.batch_key if self.batch_key is None else ", ".join(batch_columns(self.batch_key)),
-            "holdout": self.holdout,
+            "modalities": list(self.data.values),
+            "label_keys": list(self.labels),
+            "batch_key": ", ".join(batch_key) if isinstance(batch_key, list) else batch_key,
+            "holdout": self.data.holdout,
             "random_state": self.random_state,
             "device": torch.device(self.device).type,
             "alpha": ALPHA,
@@ -84,101 +62,90 @@ class Plan:
 
     def fingerprint(self) -> dict[str, str]:
         """Hash of the cells and of each array that the fits read."""
-        parts = {"names of the cells": _joined(self.obs.index)}
-        for (name, x), has in zip(self.values.items(), self.present.T, strict=True):
-            missing = b"" if has.all() else has.tobytes()
-            parts[f"representation of {name!r}"] = f"{x.shape}".encode() + x.tobytes() + missing
-        parts |= {f"column {name!r}": _joined(self.obs[name].astype(object)) for name in self.obs}
+        parts = {"names of the cells": _joined(self.data.cells)}
+        for (name, x), own in zip(self.data.values.items(), self.data.rows.T, strict=True):
+            parts[f"representation of {name!r}"] = f"{x.shape}".encode() + x.tobytes() + own.tobytes()
+        if self.data.batches is not None:
+            parts["batches"] = self.data.batches.tobytes()
+        parts |= {f"column {name!r}": _joined(labels.astype(object)) for name, labels in self.labels.items()}
         return {name: hashlib.sha256(part).hexdigest() for name, part in parts.items()}
 
-    def run(self, mdata: MuData, out_dim: int, repeat: int) -> Record:
+    def record(self, out_dim: int, repeat: int) -> Record:
+        """Return what is known of a fit before it is made."""
+        return {"out_dim": out_dim, "repeat": repeat, "random_state": self.seed(out_dim, repeat)}
+
+    def run(self, out_dim: int, repeat: int) -> Record:
         """Fit and measure; an error is part of the record."""
-        seed = self.seed(out_dim, repeat)
-        record = {"out_dim": out_dim, "repeat": repeat, "random_state": seed}
+        record = self.record(out_dim, repeat)
         try:
             with warnings.catch_warnings():  # they were given once, before the first fit
                 warnings.simplefilter("ignore")
-                return record | {"measures": list(self._measures(mdata, out_dim, seed))}
+                return record | {"measures": list(self._measures(out_dim, record["random_state"]))}
         except Exception as error:  # noqa: BLE001  # whatever it is, the other fits go on
-            return record | {"error": f"{type(error).__name__}: {error}"}
+            return record | _error(error)
 
-    def _measures(self, mdata: MuData, out_dim: int, seed: int) -> Iterator[tuple[str, str, str, str, float]]:
+    def _measures(self, out_dim: int, seed: int) -> Iterator[tuple[str, str, str, str, float]]:
         """Measure, modality or direction, label key, split (each empty where it does not apply), value."""
         start = perf_counter()
-        fit(
-            mdata,
-            out_dim,
-            use_rep=_REP,
-            batch_key=self.batch_key,
-            recipe=self.recipe,
-            holdout=self.holdout,
-            device=self.device,
-            random_state=seed,
-            key_added=_KEY,
-            progress=False,
-        )
-        seconds = perf_counter() - start
-        result = read_fit(mdata, _KEY)
-        if result["params"]["n_epochs"] < result["params"]["recipe"]["max_epochs"]:
-            raise KeyboardInterrupt  # tl.fit keeps what it learned until then, which is not a finished fit
-        yield "seconds", "", "", "", seconds
-        yield "temperature", "", "", "", result["temperature"]
-        last = result["history"].iloc[-1]
-        yield "loss", "", "", _keys.TRAIN, float(last["loss"])
-        if np.isfinite(last["held_out_loss"]):
-            yield "loss", "", "", _keys.HELD_OUT, float(last["held_out_loss"])
-        for name, record in result["intrinsic_dimension"].items():
-            yield "intrinsic_dimension", name, "", record["cells"], record["estimate"]
-        for row in match(mdata, alpha=ALPHA, k=(1,), key=_KEY).to_dict("records"):
+        data = self.data.with_split(holdout=self.data.holdout, norm_fraction=self.recipe.norm_share, random_state=seed)
+        settings = Settings(device=torch.device(self.device), random_state=seed, keep_interrupted=False)
+        result = run(data, new_model(data, out_dim, self.recipe, settings), settings)
+        yield "seconds", "", "", "", perf_counter() - start
+        yield from _of_fit(result.fit)
+        yield from self._of_embeddings(result)
+
+    def _of_embeddings(self, result: Result) -> Iterator[tuple[str, str, str, str, float]]:
+        embeddings = result.embeddings()
+        matched = match_table(embeddings, alpha=ALPHA, k=(1,), n_queries=N_QUERIES, random_state=0)
+        for row in matched.to_dict("records"):
             for measure in ("top_alpha", "recall_at_1", "foscttm"):
                 yield measure, f"{row['query']} to {row['target']}", "", row["split"], row[measure]
-        for label_key in self.label_keys:
-            table = classify(mdata, label_key, key=_KEY)
+        for label_key, labels in self.labels.items():
+            predictions = predict_labels(
+                embeddings, labels, label_key, n_neighbors=15, n_queries=N_QUERIES, random_state=0
+            )
+            table = accuracy_table(label_key, predictions)
             for row in table[table["kind"] != "class"].to_dict("records"):
-                joint = row["method"] == "joint k-NN"
+                joint = row["method"] == _keys.JOINT_KNN
                 measure = ("" if row["kind"] == "overall" else "balanced_") + ("accuracy" if joint else "label_match")
                 yield measure, _keys.JOINT if joint else row["method"], label_key, row["split"], row["accuracy"]
+
+
+def _of_fit(fit: _mudata.Fit) -> Iterator[tuple[str, str, str, str, float]]:
+    yield "temperature", "", "", "", fit.temperature
+    last = fit.history.iloc[-1]
+    yield "loss", "", "", _keys.TRAIN, float(last["loss"])
+    if np.isfinite(last["held_out_loss"]):
+        yield "loss", "", "", _keys.HELD_OUT, float(last["held_out_loss"])
+    for name, found in fit.intrinsic_dimension.items():
+        yield "intrinsic_dimension", name, "", found.cells, found.estimate
 
 
 def _joined(values: Iterable[Any]) -> bytes:
     return "\n".join(map(str, values)).encode()
 
 
-_here: tuple[Plan, MuData]
+def _error(error: Exception) -> dict[str, str]:
+    return {"error": f"{type(error).__name__}: {error}"}
 
 
-def _start(plan: Plan) -> None:
-    """Keep the data of the sweep in this process."""
-    global _here
+def _run_in_process(plan: Plan, out_dim: int, repeat: int) -> Record:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the process that started this one, too
     torch.set_num_threads(1)
-    _here = plan, plan.mudata()
+    return plan.run(out_dim, repeat)
 
 
-def _run_here(out_dim: int, repeat: int) -> Record:
-    plan, mdata = _here
-    return plan.run(mdata, out_dim, repeat)
-
-
-def run_fits(plan: Plan, fits: list[tuple[int, int]], n_jobs: int) -> Generator[Record, None, None]:
+def run_fits(plan: Plan, fits: list[tuple[int, int]], n_jobs: int) -> Iterator[Record]:
     """Run the fits, each an ``out_dim`` and the number of a repeat; their records come as they finish."""
     if n_jobs == 1 or len(fits) < 2:
-        mdata = plan.mudata()
-        for out_dim, repeat in fits:
-            yield plan.run(mdata, out_dim, repeat)
+        yield from (plan.run(*one) for one in fits)
         return
-    executor = ProcessPoolExecutor(min(n_jobs, len(fits)), initializer=_start, initargs=(plan,), env=_ONE_THREAD)
-    interrupted = True
+    left = set(fits)
+    with parallel_config(backend="loky", inner_max_num_threads=1):
+        parallel = Parallel(n_jobs=min(n_jobs, len(fits)), return_as="generator_unordered")
     try:
-        futures = {executor.submit(_run_here, *one): one for one in fits}
-        for future in as_completed(futures):
-            error = future.exception()
-            if error is None:
-                yield future.result()
-            else:  # its process was killed, which ends them all
-                out_dim, repeat = futures[future]
-                text = f"{type(error).__name__}: {error}"
-                yield {"out_dim": out_dim, "repeat": repeat, "random_state": plan.seed(out_dim, repeat), "error": text}
-        interrupted = False
-    finally:
-        executor.shutdown(kill_workers=interrupted)
+        for record in parallel(delayed(_run_in_process)(plan, *one) for one in fits):
+            left.discard((record["out_dim"], record["repeat"]))
+            yield record
+    except BrokenProcessPool as error:  # a process was killed, which ends them all
+        yield from (plan.record(*one) | _error(error) for one in fits if one in left)

@@ -1,0 +1,1 @@
+"""Benchmarks: a folder for each question, see README.md; run from the root of the repository with ``python -m``."""

@@ -1,0 +1,1 @@
+"""How well new cells, missing modalities and updates work, and at what size."""

@@ -1,0 +1,1 @@
+"""What ``batch_key`` does to batches."""

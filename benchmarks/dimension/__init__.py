@@ -1,0 +1,1 @@
+"""How true the intrinsic dimension is, and how few dimensions keep the quality."""

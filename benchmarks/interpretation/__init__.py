@@ -1,0 +1,1 @@
+"""Whether the right features are named for shared and for private directions."""

@@ -1,0 +1,1 @@
+"""How clipdim does beside other tools."""

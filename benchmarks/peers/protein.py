@@ -1,5 +1,0 @@
-"""Protein alone."""
-
-from alone import peer
-
-PEER = peer("prot", "protein")

@@ -1,5 +1,0 @@
-"""RNA alone."""
-
-from alone import peer
-
-PEER = peer("rna", "RNA")

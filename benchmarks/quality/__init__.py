@@ -1,0 +1,1 @@
+"""How good embeddings of cells are that were held out."""

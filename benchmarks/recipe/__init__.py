@@ -1,0 +1,1 @@
+"""Why the default recipe has the settings that it has."""

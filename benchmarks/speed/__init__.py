@@ -1,0 +1,1 @@
+"""How fast the parts are, and what fits cost at size."""

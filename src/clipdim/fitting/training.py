@@ -1,0 +1,100 @@
+"""The training of a run, with a history by epoch, snapshots and a progress bar."""
+
+import numpy as np
+import pandas as pd
+import torch
+from torch.distributed import ProcessGroup
+from tqdm.auto import tqdm
+
+from clipdim import _keys, _mudata
+from clipdim._warn import warn
+from clipdim.contrast import ContrastiveModel, Epoch, train
+from clipdim.contrast.objective import Objective
+from clipdim.fitting.devices import threads_for
+from clipdim.fitting.monitor import MAX_CELLS, Monitor
+from clipdim.fitting.snapshots import Snapshots
+from clipdim.fitting.tensors import Cells
+
+
+def train_with_history(
+    model: ContrastiveModel,
+    data: _mudata.Inputs,
+    *,
+    objective: Objective | None,
+    n_epochs: int,
+    group: ProcessGroup | None,
+    random_state: int,
+    progress: bool,
+    keep_interrupted: bool,
+    snapshots: Snapshots | None,
+) -> pd.DataFrame:
+    """Train the model, with a progress bar, take the snapshots that are due, and return the history by epoch."""
+    device, rank, size = model.device, *((0, 1) if group is None else (group.rank(), group.size()))
+    cells, norm_set = Cells.of(data, data.train), Cells.of(data, data.norm_set)
+    if cells.rows is not None and group is not None:
+        msg = "distributed=True needs cells with all the modalities; leave out the others, or pass modalities=[...]"
+        raise ValueError(msg)
+    if model.recipe.standardize:
+        for name, encoder in model.encoders.items():
+            encoder.standardize(cells.inputs[name])
+        model.to(device)
+    monitor = monitor_of(model, data, random_state)
+    # another stream of random numbers in each process; the first has that of a fit in one process
+    seed = random_state if rank == 0 else int(np.random.SeedSequence([random_state, rank]).generate_state(1)[0])
+    part = slice(rank, None, size)
+    own = cells.to(device, part=part)
+    epochs = train(
+        model,
+        own.inputs,
+        generator=torch.Generator(device).manual_seed(seed),
+        objective=objective,
+        rows=own.rows,
+        groups=own.groups,
+        norm_inputs=norm_set.to(device, part=part).inputs if len(data.norm_set) else None,
+        process_group=group,
+    )
+    if snapshots is not None:
+        snapshots.take(model, 0)
+    history: list[dict[str, float]] = []
+    bar_of_epochs = tqdm(total=n_epochs, desc="clipdim", unit="epoch", disable=not progress or rank > 0)
+    with threads_for(model.recipe.batch_size), bar_of_epochs as bar:
+        try:
+            for epoch in epochs:
+                history.append(_row(epoch, model) | monitor())
+                if snapshots is not None:
+                    snapshots.take(model, len(history))
+                bar.set_postfix(loss=f"{epoch.loss:.3f}", temperature=f"{epoch.temperature:.3f}", refresh=False)
+                bar.update()
+        except KeyboardInterrupt:
+            if not history or not keep_interrupted:
+                raise
+            msg = f"interrupted after {len(history)} of {n_epochs} epochs; what was learned until then is kept"
+            warn(msg)
+    model.eval()
+    model.fix_mean_norms((norm_set if len(data.norm_set) else cells).inputs)
+    return pd.DataFrame(history, index=pd.RangeIndex(len(history), name="epoch"))
+
+
+def measure_untrained(model: ContrastiveModel, data: _mudata.Inputs, random_state: int) -> pd.DataFrame:
+    """Fix the mean norms and return a history of one row, for a model that is not trained."""
+    model.fix_mean_norms(Cells.of(data, data.norm_set if len(data.norm_set) else data.train).inputs)
+    monitor = monitor_of(model, data, random_state)
+    row = {"loss": np.nan, "temperature": model.temperature().item(), **monitor()}
+    return pd.DataFrame([row], index=pd.RangeIndex(1, name="epoch"))
+
+
+def monitor_of(model: ContrastiveModel, data: _mudata.Inputs, random_state: int) -> Monitor:
+    """Return the monitor of some of the held-out cells."""
+    monitored = np.random.default_rng(random_state).permutation(data.held_out)[:MAX_CELLS]
+    cells = Cells.of(data, monitored).to(model.device)
+    return Monitor(model, cells.inputs, rows=cells.rows, groups=cells.groups)
+
+
+def _row(epoch: Epoch, model: ContrastiveModel) -> dict[str, float]:
+    """Return what an epoch of training tells by itself."""
+    row = {"loss": epoch.loss, "temperature": epoch.temperature}
+    if len(model.pairs) > 1:
+        row |= {
+            _keys.temperature_of(*names): value for names, value in zip(model.pairs, epoch.temperatures, strict=True)
+        }
+    return row
