@@ -143,7 +143,7 @@ def test_errors(hand_made_fit):
     mdata.obs["score"] = np.linspace(0, 1, mdata.n_obs)
     with pytest.raises(ValueError, match="fractions, not classes"):
         classify(mdata, "score")
-    with pytest.raises(ValueError, match="n_neighbors=0"):
+    with pytest.raises(ValueError, match="n_neighbors must be an integer of at least 1, got 0"):
         classify(mdata, "cell_type", n_neighbors=0)
     with pytest.raises(ValueError, match="n_queries must be an integer of at least 1, got -1"):
         classify(mdata, "cell_type", n_queries=-1)

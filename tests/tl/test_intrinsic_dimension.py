@@ -147,7 +147,7 @@ def test_twonn_writes_the_table_only(adata):
         ({"groupby": "nothing"}, KeyError, "donor"),
         ({"cells": "some"}, ValueError, "cells must be one of .* got 'some'"),
         ({"cells": "train"}, ValueError, "no train cells"),
-        ({"estimator": "danco"}, ValueError, "choose one of mle"),
+        ({"estimator": "danco"}, ValueError, r"estimator must be one of \['mle', 'twonn', 'lpca'\], got 'danco'"),
         ({"n_neighbors": 400}, ValueError, "too few for n_neighbors=400"),
         ({"key_added": "taken"}, ValueError, "pass another key_added"),
     ],

@@ -100,7 +100,7 @@ def test_errors(hand_made_fit):
         match(mdata[:50])
     with pytest.raises(KeyError, match=r"clipdim\.tl\.fit"):
         match(mdata, key="other")
-    with pytest.raises(ValueError, match="alpha=2"):
+    with pytest.raises(ValueError, match="alpha must be a number above 0 and at most 1, got 2"):
         match(mdata, alpha=2)
     with pytest.raises(ValueError, match="n_queries must be an integer of at least 1, got 0"):
         match(mdata, n_queries=0)

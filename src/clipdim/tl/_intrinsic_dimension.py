@@ -12,6 +12,7 @@ from clipdim import _check, _mudata
 from clipdim._warn import warn
 from clipdim.dimension import TooFewPointsError
 from clipdim.dimension.estimation import Estimate, estimate
+from clipdim.dimension.estimators import ESTIMATORS
 from clipdim.dimension.parts import estimate_in_parts
 from clipdim.fitting.dimensions import default_anchors
 
@@ -168,7 +169,8 @@ def intrinsic_dimension(
         warn(too_few[first] + (f"; nor have {others}" if others else ""))
     table = pd.DataFrame(rows)
     if key_added is not None:
-        around = [] if estimator == "twonn" else [(source, local[source.name]) for source in sources]
+        pointwise = ESTIMATORS[estimator].pointwise is not None
+        around = [(source, local[source.name]) for source in sources] if pointwise else []
         _mudata.write_dimensions(data, key_added, table.copy(), around)
     return table
 
@@ -181,7 +183,7 @@ def _estimate(points: np.ndarray, at_a_time: int | None, settings: Mapping[str, 
 def _no_estimate(settings: Mapping[str, Any]) -> Estimate:
     """Return what stands for the estimate of a group of too few cells."""
     estimator = settings["estimator"]
-    aggregation, n = ("none", 2) if estimator == "twonn" else (settings["aggregation"], settings["n_neighbors"])
+    n, aggregation = ESTIMATORS[estimator].settle(settings["n_neighbors"], settings["aggregation"])
     return Estimate(np.nan, np.nan, np.nan, None, estimator, aggregation, n, 0)
 
 
