@@ -1,9 +1,9 @@
 """One way to read a column of labels or batches, which may lie in ``mdata.obs`` or in a modality's ``.obs``."""
 
-import warnings
-
 import pandas as pd
 from mudata import MuData
+
+from clipdim._warn import warn
 
 
 def has_column(mdata: MuData, name: str) -> bool:
@@ -48,7 +48,7 @@ def _of_modalities(mdata: MuData, name: str) -> pd.Series:
                 f"the column {name!r} of modality {other!r} differs from that of {first!r} in {n_differ} of {n_both} "
                 f"cells; {first!r} is taken where it has one: write the labels that are meant to mdata.obs[{name!r}]"
             )
-            warnings.warn(msg, UserWarning, stacklevel=3)
+            warn(msg)
         column = column.where(column.notna(), values)
     categorical = all(isinstance(part.dtype, pd.CategoricalDtype) for part in found.values())
     return column.astype("category") if categorical else column.infer_objects()

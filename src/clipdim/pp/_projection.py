@@ -1,7 +1,6 @@
 """Scaling and principal components as one record: learned from one sample, applied to it and to any other."""
 
 import hashlib
-import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
@@ -10,6 +9,8 @@ import numpy as np
 import pandas as pd
 from anndata import AnnData
 from scipy.sparse import issparse
+
+from clipdim._warn import warn
 
 SEEDS = 2**32  # what scanpy takes
 MAX_VALUE = 10.0
@@ -104,7 +105,7 @@ def learn(
             f"n_comps={n_comps} is reduced to {largest}: modality {modality!r} has {n_cells} cells "
             f"and {n_features} features that vary"
         )
-        warnings.warn(msg, UserWarning, stacklevel=4)
+        warn(msg)
         n_comps = largest
     sc.pp.scale(cells, max_value=MAX_VALUE)
     # exact and fast for tall matrices; arpack avoids a features-by-features matrix for wide ones

@@ -1,6 +1,5 @@
 """Surface protein: raw counts to principal components of centred log ratios."""
 
-import warnings
 from typing import Any
 
 import numpy as np
@@ -21,6 +20,7 @@ from clipdim._mudata import (
     stored_record,
     write_prepared,
 )
+from clipdim._warn import warn
 from clipdim.pp._projection import SEEDS, Projection, learn
 
 MIN_CELLS_OF_BATCH = 50
@@ -209,7 +209,7 @@ def _warn_of_small(batches: np.ndarray, *, known: pd.Index, modality: str) -> No
             f"centred log ratios of modality {modality!r} rest on few cells in these batches: {named}; with fewer than "
             f"{MIN_CELLS_OF_BATCH} cells of a batch their means are uncertain"
         )
-        warnings.warn(msg, UserWarning, stacklevel=4)
+        warn(msg)
 
 
 def _centred_log_ratio(
