@@ -24,6 +24,7 @@ import clipdim
 from benchmarks.shared import command, figures, tables
 from benchmarks.shared.data import preprocess
 from clipdim.contrast import ContrastiveModel, Recipe
+from clipdim.evaluation.loadings import correlations
 
 # the panel has no CD20: MS4A1 is held against CD19, the other protein of B cells
 PAIRS = (
@@ -131,8 +132,8 @@ def markers() -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def correlations(mdata: MuData, positions: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    return {name: np.nan_to_num(clipdim.evaluation.correlations(mdata[name].X, positions[name])) for name in positions}
+def with_positions(mdata: MuData, positions: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    return {name: np.nan_to_num(correlations(mdata[name].X, positions[name])) for name in positions}
 
 
 def simulated() -> pd.DataFrame:
@@ -147,13 +148,13 @@ def simulated() -> pd.DataFrame:
         axes = mdata.uns["clipdim"]["directions"]
         own = {name: adata.obsm["X_clipdim"] @ axes for name, adata in mdata.mod.items()}
         found = {
-            "correlation, position by the other modality (clipdim)": correlations(
+            "correlation, position by the other modality (clipdim)": with_positions(
                 mdata, {"rna": own["prot"], "prot": own["rna"]}
             ),
-            "correlation, joint position": correlations(mdata, dict.fromkeys(own, mdata.obsm["X_clipdim"] @ axes)),
+            "correlation, joint position": with_positions(mdata, dict.fromkeys(own, mdata.obsm["X_clipdim"] @ axes)),
             "gradient": {name: frame.to_numpy() for name, frame in gradients(mdata).items()},
         }
-        explained = correlations(mdata, dict.fromkeys(own, np.linalg.qr(centred(mdata.obsm["shared_latent"]))[0]))
+        explained = with_positions(mdata, dict.fromkeys(own, np.linalg.qr(centred(mdata.obsm["shared_latent"]))[0]))
         for method, by_modality in found.items():
             for name, values in by_modality.items():
                 truth = mdata[name].varm["loadings"]

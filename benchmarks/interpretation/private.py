@@ -22,7 +22,8 @@ from sklearn.linear_model import LinearRegression
 import clipdim
 from benchmarks.shared import command, data, figures, tables
 from benchmarks.shared.scores import knn_accuracy
-from clipdim.evaluation import FourierRidge, PrivateMap
+from clipdim.evaluation.private import PrivateMap
+from clipdim.evaluation.ridge import FourierRidge
 
 LABELS = {"bmcite": "celltype_l2", "pbmc10k": "cell_type", "simulated": "cell_type"}
 N_DIMS, WEIGHTS = 20, (0.35, 0.7, 1.0)

@@ -148,7 +148,9 @@ def main() -> None:
     shown = pd.DataFrame(
         {name: [f"{x:,.0f}" if name == "n_cells" else f"{x:.3g}" for x in table[name]] for name in TABLE}
     )
-    tables.write(HERE / "scale.md", shown, note="_s: seconds, _gb: gigabytes, at the highest point until then.")
+    tables.write(
+        arguments.csv.with_suffix(".md"), shown, note="_s: seconds, _gb: gigabytes, at the highest point until then."
+    )
     print(table[TABLE].to_string(index=False, float_format="{:.4g}".format))
     print(table[["cpu", "cores", "device", "torch", "clipdim"]].drop_duplicates().to_string(index=False))
 

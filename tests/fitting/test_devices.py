@@ -1,6 +1,7 @@
 import pytest
 import torch
-from clipdim.tl._device import SMALL_BATCH, threads_for
+
+from clipdim.fitting.devices import SMALL_BATCH, threads_for
 
 
 @pytest.fixture

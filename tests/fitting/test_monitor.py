@@ -5,11 +5,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from clipdim.tl._monitor import MAX_NEGATIVES, N_ANCHORS, Monitor, draw_pairs
 
 from clipdim import dimension
 from clipdim.contrast import RECIPES, ContrastiveModel
-from clipdim.tl import _monitor
+from clipdim.evaluation.similarity import draw_negatives
+from clipdim.fitting import monitor as rooms
+from clipdim.fitting.monitor import MAX_NEGATIVES, N_ANCHORS, Monitor
 
 
 def make_monitor(n_cells, names=("a", "b")):
@@ -59,7 +60,7 @@ def test_quantiles_of_many_cells_are_close():
 
 @pytest.mark.parametrize("n_cells", [0, 1, 2, 5, 2_000])
 def test_pairs_are_of_different_cells(n_cells):
-    first, second = draw_pairs(n_cells, 1_000)
+    first, second = draw_negatives(n_cells, 1_000)
     assert len(first) == min(n_cells * max(n_cells - 1, 0), 1_000)
     assert (first != second).all()
     assert set(first) | set(second) <= set(range(n_cells))
@@ -73,7 +74,7 @@ def test_dimension_is_that_of_the_room_of_dimensions(n_cells, monkeypatch):
     points = embeddings_of(monitor)[0].astype(np.float32)
     expected = dimension.mle(points, n_anchors=N_ANCHORS)
     every = dimension.mle(points)
-    monkeypatch.setattr(_monitor.dimension, "mle", None)  # not called for
+    monkeypatch.setattr(rooms.dimension, "mle", None)  # not called for
     found = monitor()["intrinsic_dimension_a"]
     if n_cells <= N_ANCHORS:
         assert found == pytest.approx(expected, rel=1e-4)

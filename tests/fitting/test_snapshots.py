@@ -4,9 +4,9 @@ import mudata
 import numpy as np
 import pytest
 import torch
-from clipdim.tl._snapshots import MAX_CELLS
 
 from clipdim.contrast import RECIPES, ContrastiveModel
+from clipdim.fitting.snapshots import MAX_CELLS
 from clipdim.tl import fit, reduce
 
 QUICK = {"progress": False, "device": "cpu"}
@@ -90,9 +90,9 @@ def test_training_cells_where_none_were_held_out_and_not_too_many(make_mdata):
 
 @pytest.mark.parametrize("n_done", [2, 3])
 def test_of_an_interrupted_fit_the_last_one_is_still_the_embedding(make_mdata, monkeypatch, n_done):
-    from clipdim.tl import _training
+    from clipdim.fitting import training
 
-    epochs = _training.train
+    epochs = training.train
 
     def interrupted(*args, **kwargs):
         for epoch in epochs(*args, **kwargs):
@@ -100,7 +100,7 @@ def test_of_an_interrupted_fit_the_last_one_is_still_the_embedding(make_mdata, m
                 raise KeyboardInterrupt
             yield epoch
 
-    monkeypatch.setattr(_training, "train", interrupted)
+    monkeypatch.setattr(training, "train", interrupted)
     mdata = make_mdata()
     with pytest.warns(UserWarning, match=f"interrupted after {n_done} of 6 epochs"):
         fit(mdata, 4, max_epochs=6, n_snapshots=4, **QUICK)
@@ -141,7 +141,7 @@ def test_a_reduced_fit_has_none(make_mdata):
     ],
 )
 def test_refused_before_training(make_mdata, unchanged, monkeypatch, n_snapshots, error, message):
-    monkeypatch.setattr("clipdim.tl._fit.train_with_history", None)  # not called
+    monkeypatch.setattr("clipdim.fitting.run.train_with_history", None)  # not called
     mdata = make_mdata(60)
     with unchanged(mdata), pytest.raises(error, match=message):
         fit(mdata, 3, max_epochs=3, n_snapshots=n_snapshots, **QUICK)

@@ -111,7 +111,7 @@ def test_untrained(set_up, unchanged, tmp_path):
         (ValueError, {"train_size": True}, "train_size must be a share .* got True"),
         (ValueError, {"train_size": 0.01}, "3 cells are left for training.*clipdim.model: a larger train_size"),
         (ValueError, {"max_epochs": 0}, "max_epochs must be an integer of at least 1"),
-        (ValueError, {"random_state": -1}, "random_state must be at least 0"),
+        (ValueError, {"random_state": -1}, "random_state must be an integer of at least 0"),
     ],
 )
 def test_train(set_up, unchanged, error, arguments, message):

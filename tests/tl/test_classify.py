@@ -145,7 +145,7 @@ def test_errors(hand_made_fit):
         classify(mdata, "score")
     with pytest.raises(ValueError, match="n_neighbors=0"):
         classify(mdata, "cell_type", n_neighbors=0)
-    with pytest.raises(ValueError, match="n_queries=-1 must be an integer of at least 1"):
+    with pytest.raises(ValueError, match="n_queries must be an integer of at least 1, got -1"):
         classify(mdata, "cell_type", n_queries=-1)
     with pytest.raises(ValueError, match="view"):
         classify(mdata[:50], "cell_type")

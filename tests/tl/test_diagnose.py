@@ -8,13 +8,13 @@ import pandas as pd
 import pytest
 import torch
 from anndata import AnnData
-from clipdim.tl._checks import MISPLACED
-from clipdim.tl._checks_batches import NEGATIVES_OF_A_BATCH
-from clipdim.tl._checks_dimension import LOSS_RISE
 
 import clipdim
 from clipdim.contrast import RECIPES, info_nce
 from clipdim.tl import diagnose, fit
+from clipdim.tl._diagnosis.alignment import MISPLACED
+from clipdim.tl._diagnosis.batches import NEGATIVES_OF_A_BATCH
+from clipdim.tl._diagnosis.dimension import LOSS_RISE
 
 CLEAN = replace(RECIPES["default"], input_noise=0.0)
 CHECKS = [

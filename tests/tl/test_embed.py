@@ -160,7 +160,7 @@ def test_modalities_of_other_names(query, reference):
             embed(mdata, reference)
         mend = str(error.value).split("rename them: ")[1]
         assert mend.count(":") == len(names) - ("atac" in names)
-        renamed = eval(mend, {"mudata": mudata, "mdata": mdata})
+        renamed = eval(mend, {"mudata": mudata, "query": mdata})
         assert set(renamed.mod) <= {"rna", "prot"}
         embed(renamed, reference)
         for name in renamed.mod:

@@ -407,7 +407,7 @@ def test_interruption_keeps_what_was_learned(make_mdata, monkeypatch):
 
 
 def test_interruption_between_epochs(make_mdata, monkeypatch):
-    monkeypatch.setattr("clipdim.tl._training.tqdm", Interrupted)
+    monkeypatch.setattr("clipdim.fitting.training.tqdm", Interrupted)
     mdata = make_mdata()
     with pytest.warns(UserWarning, match="interrupted after 3 of 9"):
         fit(mdata, **{**QUICK, "max_epochs": 9})

@@ -145,7 +145,7 @@ def test_twonn_writes_the_table_only(adata):
     [
         ({"use_rep": "X_none"}, KeyError, "X_flat"),
         ({"groupby": "nothing"}, KeyError, "donor"),
-        ({"cells": "some"}, ValueError, "cells='some'"),
+        ({"cells": "some"}, ValueError, "cells must be one of .* got 'some'"),
         ({"cells": "train"}, ValueError, "no train cells"),
         ({"estimator": "danco"}, ValueError, "choose one of mle"),
         ({"n_neighbors": 400}, ValueError, "too few for n_neighbors=400"),

@@ -102,7 +102,7 @@ def test_errors(hand_made_fit):
         match(mdata, key="other")
     with pytest.raises(ValueError, match="alpha=2"):
         match(mdata, alpha=2)
-    with pytest.raises(ValueError, match="n_queries=0 must be an integer of at least 1"):
+    with pytest.raises(ValueError, match="n_queries must be an integer of at least 1, got 0"):
         match(mdata, n_queries=0)
     with pytest.raises(TypeError, match="MuData"):
         match(AnnData(np.zeros((2, 2))))

@@ -342,8 +342,8 @@ def remove(mdata):
     ("spoil", "arguments", "error", "message"),
     [
         (None, {"n_dims": 0}, ValueError, "n_dims must be an integer of at least 1.*got 0"),
-        (None, {"n_dims": 2.5}, ValueError, "got 2.5"),
-        (None, {"weight": 0}, ValueError, "weight must be a positive number.*got 0"),
+        (None, {"n_dims": 2.5}, TypeError, "got 2.5"),
+        (None, {"weight": 0}, ValueError, "weight must be a number above 0, got 0"),
         (None, {"weight": np.inf}, ValueError, "got inf"),
         (None, {"key": "other"}, KeyError, "no fit in"),
         (change, {}, ValueError, "has changed since the fit"),

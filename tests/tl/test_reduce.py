@@ -204,37 +204,37 @@ def test_batches_and_nothing_held_out(make_mdata, unchanged):
 
 
 def test_one_dimension_of_cosines_is_warned_of(fitted):
-    with pytest.warns(UserWarning, match="with n_dims=1 and cosine"):
+    with pytest.warns(UserWarning, match="with out_dim=1 and cosine"):
         reduce(fitted, 1, method="pca", **QUICK)
 
 
 @pytest.mark.parametrize(
     ("arguments", "error", "message"),
     [
-        ({"n_dims": 3.0}, TypeError, r"n_dims must be an integer or 'auto', got 3\.0"),
-        ({"n_dims": "3"}, TypeError, "n_dims must be an integer or 'auto', got '3'"),
-        ({"n_dims": True}, TypeError, "n_dims must be an integer"),
-        ({"n_dims": None}, TypeError, "n_dims must be an integer"),
-        ({"n_dims": 0}, ValueError, "n_dims must be at least 1 and at most 10, .* 'clipdim'; got 0"),
-        ({"n_dims": 11}, ValueError, "at most 10, the out_dim of the fit 'clipdim'; got 11"),
+        ({"out_dim": 3.0}, TypeError, r"out_dim must be an integer .* got 3\.0.*'auto' chooses"),
+        ({"out_dim": "3"}, TypeError, "out_dim must be an integer .* got '3'"),
+        ({"out_dim": True}, TypeError, "out_dim must be an integer"),
+        ({"out_dim": None}, TypeError, "out_dim must be an integer"),
+        ({"out_dim": 0}, ValueError, "out_dim must be .* at least 1 and at most 10, got 0; the fit 'clipdim' has 10"),
+        ({"out_dim": 11}, ValueError, "at most 10, got 11; the fit 'clipdim' has 10"),
         ({"key": "other"}, KeyError, r"no fit in mdata.uns\['other'\]"),
         ({"key_added": "clipdim"}, ValueError, "key_added='clipdim' would overwrite the fit"),
         ({"key_added": "a/b"}, ValueError, "key_added must be a non-empty string"),
-        ({"method": "umap"}, ValueError, r"method='umap' is unknown; choose one of \['distill', 'refit', 'pca'\]"),
+        ({"method": "umap"}, ValueError, r"method must be one of \['distill', 'refit', 'pca'\], got 'umap'"),
         ({"max_epochs": 0}, ValueError, "max_epochs must be an integer of at least 1, got 0"),
-        ({"random_state": -1}, ValueError, "random_state must be at least 0"),
+        ({"random_state": -1}, ValueError, "random_state must be an integer of at least 0"),
         ({"device": "abacus"}, ValueError, "device='abacus' is not available"),
     ],
 )
 def test_bad_arguments(fitted, unchanged, arguments, error, message):
     with unchanged(fitted), pytest.raises(error, match=message):
-        reduce(fitted, **{"n_dims": 3, **QUICK, **arguments})
+        reduce(fitted, **{"out_dim": 3, **QUICK, **arguments})
 
 
 def test_auto_that_cannot_be(fitted, unchanged):
     joint = fitted.uns["clipdim"]["intrinsic_dimension"]["joint"]
     joint["estimate"] = joint["low"] = joint["high"] = np.nan
-    with pytest.raises(ValueError, match=r"'clipdim' is nan; pass n_dims as an integer"):
+    with pytest.raises(ValueError, match=r"'clipdim' is nan; pass out_dim as an integer"):
         reduce(fitted, **QUICK)
     assert SLOT not in fitted.obsm
     assert KEY not in fitted.uns

@@ -1,5 +1,6 @@
 import json
 import os
+import pickle
 import signal
 import subprocess
 import sys
@@ -10,6 +11,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from clipdim._mudata import read_inputs
+from clipdim.contrast import train
+from clipdim.fitting.run import run
 from clipdim.tl import _sweep, classify, fit, intrinsic_dimension, match, sweep
 from clipdim.tl._sweeping import plan as plans
 
@@ -32,14 +36,14 @@ def count_fits(monkeypatch):
     """List of the (out_dim, seed) that were fitted; `fail(out_dim)` makes a fit raise."""
     fitted = []
 
-    def counting(mdata, out_dim, **arguments):
-        fitted.append((out_dim, arguments["random_state"]))
-        if out_dim in errors:
-            raise errors[out_dim]
-        return fit(mdata, out_dim, **arguments)
+    def counting(data, model, settings):
+        fitted.append((model.out_dim, settings.random_state))
+        if model.out_dim in errors:
+            raise errors[model.out_dim]
+        return run(data, model, settings)
 
     errors = {}
-    monkeypatch.setattr(plans, "fit", counting)
+    monkeypatch.setattr(plans, "run", counting)
     return fitted, errors
 
 
@@ -96,20 +100,16 @@ def test_only_the_slot_is_added_and_the_random_state_is_left_alone(mdata, unchan
 
 
 def test_the_counts_stay_here(mdata, monkeypatch):
-    """What other processes get is the representations of the paired cells and the columns that are read."""
+    """What other processes get is the representations and the labels that are read."""
     sent = []
     monkeypatch.setattr(_sweep, "run_fits", lambda plan, *_: sent.append(plan) or (one for one in ()))
     for name in mdata.mod:
         mdata[name].obsm["X_pca"] = mdata[name].X[:, :4].copy()
     sweep(mdata, [2], label_keys=["level"], **QUICK)
     (plan,) = sent
-    assert {name: x.shape for name, x in plan.values.items()} == {"rna": (200, 4), "prot": (200, 4)}
-    assert plan.obs.columns.tolist() == ["level"]
-    small = plan.mudata()
-    assert [adata.n_vars for adata in small.mod.values()] == [0, 0]
-    paired = [name for name in mdata.obs_names if all(name in adata.obs_names for adata in mdata.mod.values())]
-    assert small.obs_names.tolist() == small["prot"].obs_names.tolist() == paired
-    np.testing.assert_array_equal(small["rna"].obsm["X_input"], mdata["rna"][paired].obsm["X_pca"])
+    assert {name: x.shape for name, x in plan.data.values.items()} == {"rna": (205, 4), "prot": (205, 4)}
+    assert list(plan.labels) == ["level"]
+    assert len(pickle.dumps(plan)) < 50_000
 
 
 @pytest.mark.parametrize("file_type", ["h5mu", "zarr"])
@@ -194,11 +194,12 @@ def test_ctrl_c_before_the_first_fit(mdata, count_fits, unchanged):
 def test_a_fit_cut_short_does_not_count(mdata, monkeypatch):
     """`tl.fit` itself stops at Ctrl-C and keeps what it learned; a sweep must not take that for a fit."""
 
-    def interrupted(mdata, out_dim, **arguments):
-        fit(mdata, out_dim, **arguments)
-        mdata.uns[arguments["key_added"]]["params"]["n_epochs"] = 1
+    def interrupted(model, *arguments, **keywords):
+        epochs = train(model, *arguments, **keywords)
+        yield next(epochs)
+        raise KeyboardInterrupt
 
-    monkeypatch.setattr(plans, "fit", interrupted)
+    monkeypatch.setattr("clipdim.fitting.training.train", interrupted)
     with pytest.raises(KeyboardInterrupt):
         sweep(mdata, [2], n_repeats=1, **QUICK)
 
@@ -240,18 +241,17 @@ class _EndsItsProcess:
 
 
 @pytest.mark.filterwarnings("ignore:A worker stopped")
-def test_a_process_that_is_killed():
-    plan = plans.Plan(
-        values={name: np.zeros((20, 2), np.float32) for name in ("x", "y")},
-        present=np.ones((20, 2), dtype=bool),
-        obs=pd.DataFrame(index=[f"cell{i}" for i in range(20)]),
+def test_a_process_that_is_killed(mdata):
+    data = read_inputs(
+        mdata,
+        modalities=None,
+        use_rep=None,
         batch_key=None,
-        label_keys=[],
-        recipe=_EndsItsProcess(),
         holdout=0.1,
-        device="cpu",
+        norm_fraction=0,
         random_state=0,
     )
+    plan = plans.Plan(data=data, labels={}, recipe=_EndsItsProcess(), device="cpu", random_state=0)
     records = list(plans.run_fits(plan, [(2, 0), (3, 0)], 2))
     assert sorted(one["out_dim"] for one in records) == [2, 3]
     assert all("TerminatedWorkerError" in one["error"] for one in records)
@@ -289,21 +289,21 @@ BAD = [
     ({"out_dims": []}, ValueError, "out_dims is empty"),
     ({"out_dims": [2, 2, 3]}, ValueError, r"different from each other.*out_dims=\[2, 3\]"),
     ({"out_dims": [4, 2]}, ValueError, r"ascending order.*out_dims=\[2, 4\]"),
-    ({"out_dims": [2, 4.5]}, TypeError, "must be integers, got"),
-    ({"out_dims": np.linspace(1, 4, 3)}, TypeError, "must be integers, got"),
-    ({"out_dims": [True, 2]}, TypeError, "must be integers"),
+    ({"out_dims": [2, 4.5]}, TypeError, "each of out_dims must be an integer"),
+    ({"out_dims": np.linspace(1, 4, 3)}, TypeError, "each of out_dims must be an integer"),
+    ({"out_dims": [True, 2]}, TypeError, "must be an integer"),
     ({"out_dims": 8}, TypeError, "must be a sequence of integers"),
     ({"out_dims": "8"}, TypeError, "must be a sequence of integers"),
-    ({"out_dims": [0, 2]}, ValueError, r"between 1 and 4,096, got \[0\]"),
-    ({"out_dims": [2, 4097]}, ValueError, r"between 1 and 4,096, got \[4097\]"),
+    ({"out_dims": [0, 2]}, ValueError, "at least 1 and at most 4096, got 0"),
+    ({"out_dims": [2, 4097]}, ValueError, "at most 4096, got 4097"),
     ({"n_repeats": 0}, ValueError, "n_repeats must be an integer of at least 1, got 0"),
     ({"n_repeats": 1.5}, TypeError, "n_repeats must be an integer"),
     ({"label_keys": ["cluster"]}, KeyError, "no column 'cluster'"),
     ({"label_keys": ["same"]}, ValueError, "'same' has 1 classes among the 200 cells"),
     ({"label_keys": ["fraction"]}, ValueError, "holds fractions"),
-    ({"n_jobs": 0}, ValueError, "n_jobs must be an integer of at least 1, or None"),
+    ({"n_jobs": 0}, ValueError, "n_jobs must be an integer of at least 1, got 0; None is all"),
     ({"device": "abacus"}, ValueError, "not available"),
-    ({"recipe": "soup"}, ValueError, "recipe='soup' is unknown"),
+    ({"recipe": "soup"}, ValueError, "recipe must be one of .* got 'soup'"),
     ({"modalities": ["rna"]}, ValueError, "at least 2 modalities"),
     ({"use_rep": "X_scVI"}, KeyError, "no .obsm"),
     ({"batch_key": "lane"}, KeyError, "no column 'lane'"),
@@ -376,6 +376,20 @@ def test_refuses_other_data(mdata, make_mdata, tmp_path):
     with pytest.raises(ValueError, match="other names of the cells"):
         sweep(other, [2], **arguments)
     assert path.read_bytes() == content
+
+
+def test_a_file_that_two_sweeps_began_at_once(mdata, tmp_path, count_fits):
+    """Each wrote the first line."""
+    path = tmp_path / "sweep.jsonl"
+    sweep(mdata, [2], n_repeats=1, path=path, **QUICK)
+    lines = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(b"".join([lines[0], *lines]))
+    table = sweep(mdata, [2, 3], n_repeats=1, path=path, **QUICK)
+    assert set(table["out_dim"]) == {2, 3}
+    assert [out_dim for out_dim, _ in count_fits[0]] == [2, 3]
+    path.write_bytes(path.read_bytes() + b'{"some": "thing"}\n')
+    with pytest.raises(ValueError, match="damaged: 1 of its lines hold no fit"):
+        sweep(mdata, [2], n_repeats=1, path=path, **QUICK)
 
 
 @pytest.mark.parametrize("content", [b"cell,type\na,b\n", b"[1, 2]\n", b"\x00\x01", b'{"clipdim_sweep": 3}\n'])

@@ -1,6 +1,5 @@
 """The batch of each cell: one column of ``.obs`` or several, with the smallest batches joined."""
 
-import warnings
 from collections.abc import Iterable, Sequence
 
 import numpy as np
@@ -8,6 +7,7 @@ import pandas as pd
 from mudata import MuData
 
 from clipdim._mudata.columns import obs_column
+from clipdim._warn import warn
 
 MIN_CELLS_OF_BATCH = 16
 JOINED = "small batches"
@@ -57,7 +57,7 @@ def batch_codes(mdata: MuData, batch_key: str | Sequence[str], cells: np.ndarray
         raise ValueError(msg)
     if (counts > 0).sum() == 1:
         msg = f"batch_key={batch_key!r} has one value, {names[counts.argmax()]!r}, for all paired cells: no effect"
-        warnings.warn(msg, UserWarning, stacklevel=4)
+        warn(msg)
         return codes, names
     small = np.flatnonzero((counts > 0) & (counts < MIN_CELLS_OF_BATCH))
     if len(small) > 1:
@@ -65,7 +65,7 @@ def batch_codes(mdata: MuData, batch_key: str | Sequence[str], cells: np.ndarray
             f"{len(small)} batches have fewer than {MIN_CELLS_OF_BATCH} paired cells and are treated as one batch: "
             f"{', '.join(f'{names[code]!r} ({counts[code]})' for code in small[:5])}" + " ..." * (len(small) > 5)
         )
-        warnings.warn(msg, UserWarning, stacklevel=4)
+        warn(msg)
         codes = np.where(np.isin(codes, small), len(names), codes)
         names = np.append(names, JOINED)
     elif len(small):
@@ -73,5 +73,5 @@ def batch_codes(mdata: MuData, batch_key: str | Sequence[str], cells: np.ndarray
             f"batch {names[small[0]]!r} has {counts[small[0]]} paired cells: with so few negatives little is learned "
             "from them; join it with another batch"
         )
-        warnings.warn(msg, UserWarning, stacklevel=4)
+        warn(msg)
     return codes, names

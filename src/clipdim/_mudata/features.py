@@ -1,6 +1,5 @@
 """Measured values of features by name, for what predicts them."""
 
-import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -10,6 +9,7 @@ from mudata import MuData
 
 from clipdim._mudata.reading import to_float32
 from clipdim._mudata.representations import MAX_FEATURES_OF_X, check_values, looks_like_counts
+from clipdim._warn import warn
 
 CELLS_OF_SAMPLE = 200
 
@@ -60,7 +60,7 @@ def feature_values(mdata: MuData, modality: str, columns: np.ndarray, layer: str
             f"{where} holds non-negative integers, which look like raw counts, so what is imputed is in counts; run "
             "clipdim.pp.citeseq(reference) first, unless they are meant"
         )
-        warnings.warn(msg, UserWarning, stacklevel=3)
+        warn(msg)
     return matrix
 
 
@@ -78,13 +78,13 @@ def feature_matrix(mdata: MuData, modality: str, layer: str | None = None) -> An
             f"{where} holds non-negative integers, which look like raw counts, so the number of counts of a cell has a "
             f"part in every result; run clipdim.pp.citeseq(mdata) first, or {mend}"
         )
-        warnings.warn(msg, UserWarning, stacklevel=3)
+        warn(msg)
     for name, other in mdata[modality].obsm.items():
         if tuple(getattr(other, "shape", ())) != tuple(values.shape) or isinstance(other, pd.DataFrame):
             continue
         if np.array_equal(to_float32(other[:CELLS_OF_SAMPLE]), sample):
             msg = f"{where} is .obsm[{name!r}], so its features are the dimensions of that and not what was measured"
-            warnings.warn(f"{msg}; {mend}", UserWarning, stacklevel=3)
+            warn(f"{msg}; {mend}")
             break
     return values
 

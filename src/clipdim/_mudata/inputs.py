@@ -1,6 +1,5 @@
 """What a fit reads: the representations of paired cells, their batches, and which of them are held out."""
 
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
@@ -15,6 +14,7 @@ from clipdim._mudata.batches import batch_codes, batch_columns
 from clipdim._mudata.embeddings import choose_measured
 from clipdim._mudata.pairing import cell_rows, modality_names
 from clipdim._mudata.representations import check_varies, representation, resolve_use_rep
+from clipdim._warn import warn
 
 MIN_CELLS = 10
 
@@ -108,7 +108,7 @@ def read_inputs(
             f"{n_absent} cells have none of the modalities {names} and get an embedding of NaN; leave them out with "
             f"mdata = mdata[{having}].copy()"
         )
-        warnings.warn(msg, UserWarning, stacklevel=3)
+        warn(msg)
     _check_linked(mdata, names, rows)
     batches = None if batch_key is None else batch_codes(mdata, batch_key, _paired(rows))[0]
     parts = _draw_split(rows, names, holdout=holdout, norm_fraction=norm_fraction, random_state=random_state)

@@ -1,7 +1,5 @@
 """The numbers of new cells that the encoders of a reference read."""
 
-import warnings
-
 import numpy as np
 import pandas as pd
 from anndata import AnnData
@@ -10,6 +8,7 @@ from mudata import MuData
 from clipdim import _keys
 from clipdim._mudata.fits import Fit
 from clipdim._mudata.representations import representation
+from clipdim._warn import warn
 
 # share of the features that the reference uses; what they cost is measured by benchmarks/missing_features.py
 MAX_MISSING = 0.2
@@ -51,7 +50,7 @@ def match_features(wanted: pd.Index, names: pd.Index, modality: str, *, means_kn
         )
         raise ValueError(msg)
     if len(missing):
-        warnings.warn(f"{what}; they count as the reference's mean", UserWarning, stacklevel=4)
+        warn(f"{what}; they count as the reference's mean")
     return rows
 
 
@@ -98,7 +97,7 @@ def _check_normalisation(inputs: np.ndarray, where: str, mend: str) -> None:
         msg = f"{what}, at most {MAX_SPREAD:.3g} is accepted: it looks like another normalisation (raw counts?); {mend}"
         raise ValueError(msg)
     msg = f"{what}: these are cells that the reference has none of, or it is another normalisation; then {mend}"
-    warnings.warn(msg, UserWarning, stacklevel=4)
+    warn(msg)
 
 
 def _check_same_basis(query: AnnData, reference: AnnData, modality: str, mend: str) -> None:
@@ -120,7 +119,7 @@ def _check_same_basis(query: AnnData, reference: AnnData, modality: str, mend: s
                 f"modality {modality!r} has no .varm[{_keys.LOADINGS!r}], so its components are matched to the "
                 "reference's by number; make sure that they were projected with the reference's loadings"
             )
-            warnings.warn(msg, UserWarning, stacklevel=4)
+            warn(msg)
     if not same:
         msg = (
             f".obsm[{_keys.X_PCA!r}] of modality {modality!r} was computed with other loadings than the reference's, "

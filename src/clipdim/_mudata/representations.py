@@ -1,6 +1,5 @@
 """The numbers that the encoders read: one validated float32 matrix for each modality."""
 
-import warnings
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -10,6 +9,7 @@ from mudata import MuData
 
 from clipdim import _keys
 from clipdim._mudata.reading import in_memory, is_sparse, to_float32
+from clipdim._warn import warn
 
 MAX_FEATURES_OF_X = 500
 
@@ -92,7 +92,7 @@ def representation(
             f"{where} holds non-negative integers, which look like raw counts; run clipdim.pp.citeseq(mdata) first "
             "unless they are meant"
         )
-        warnings.warn(msg, UserWarning, stacklevel=4)
+        warn(msg)
     return matrix
 
 
@@ -118,7 +118,7 @@ def check_varies(matrix: np.ndarray, where: str) -> None:
         raise ValueError(msg)
     if constant.any():
         msg = f"{constant.sum()} of {len(constant)} features of {where} are constant over the training cells"
-        warnings.warn(msg, UserWarning, stacklevel=4)
+        warn(msg)
 
 
 def looks_like_counts(matrix: np.ndarray) -> bool:

@@ -157,7 +157,9 @@ def _choose_out_dim(out_dim: Any, fit: _mudata.Fit, key: str) -> int:
     """Check the number of dimensions, or take it from the fit."""
     most = fit.params.out_dim
     if not (isinstance(out_dim, str) and out_dim == "auto"):
-        return _check.integer("out_dim", out_dim, least=1, most=most, hint=f"the fit {key!r} has {most}; or 'auto'")
+        return _check.integer(
+            "out_dim", out_dim, least=1, most=most, hint=f"the fit {key!r} has {most}, 'auto' chooses"
+        )
     found = fit.intrinsic_dimension[_keys.JOINT]
     if not math.isfinite(found.high):
         msg = f"the joint intrinsic dimension of the fit {key!r} is {found.estimate}; pass out_dim as an integer"

@@ -1,9 +1,8 @@
 """The figures that the default recipe must reach on real data, the mean over the seeds 0, 1 and 2."""
 
-import importlib.util
-from pathlib import Path
-
 import pytest
+
+from benchmarks.quality.__main__ import table
 
 BOUNDS = {
     "pbmc10k": {
@@ -21,19 +20,10 @@ BOUNDS = {
 }
 
 
-@pytest.fixture(scope="module")
-def benchmark_quality():
-    path = Path(__file__).parents[1] / "benchmarks" / "quality.py"
-    spec = importlib.util.spec_from_file_location("quality", path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("dataset", BOUNDS)
-def test_held_out_quality(benchmark_quality, data_dir, dataset):
-    measured = benchmark_quality.table([dataset], [0, 1, 2], "default").loc[dataset]
+def test_held_out_quality(data_dir, dataset):
+    measured = table([dataset], [0, 1, 2], "default").loc[dataset]
     for measure, bound in BOUNDS[dataset].items():
         if measure == "FOSCTTM":
             assert measured[measure] <= bound, measure
