@@ -60,7 +60,7 @@ def make(how: str, batch_size: int) -> Callable[[], object]:
     if how == "plain":
         return plain(inputs, batch_size)
     recipe = replace(RECIPES["default"], batch_size=batch_size, max_epochs=1)
-    model = ContrastiveModel(FEATURES, 32, recipe).initialize(generator)
+    model = ContrastiveModel.create(FEATURES, 32, recipe).initialize(generator)
     return lambda: list(train(model, inputs, generator=generator))
 
 
