@@ -3,7 +3,15 @@ import pandas as pd
 import pytest
 
 import clipdim
-from clipdim._mudata import paired_embeddings, read_fit, results, write_embeddings, write_fit, write_tables
+from clipdim._mudata import (
+    paired_embeddings,
+    read_fit,
+    results,
+    write_embeddings,
+    write_fit,
+    write_private,
+    write_tables,
+)
 
 
 @pytest.fixture
@@ -65,6 +73,28 @@ def test_paired_embeddings(fitted):
         expected = table(fitted[name]).reindex(fitted.obs_names)
         np.testing.assert_array_equal(found.by_modality[name], expected)
     assert found.split.loc[list("bc")].tolist() == ["train"] * 2
+
+
+def test_a_cell_that_lost_a_modality_is_of_no_split(fitted):
+    assert fitted.obs_names[paired_embeddings(fitted).of_split("train")].tolist() == sorted(
+        "bc", key=fitted.obs_names.get_loc
+    )
+    fitted.mod["prot"] = fitted["prot"][fitted["prot"].obs_names != "b"].copy()
+    fitted.update()
+    found = paired_embeddings(fitted)
+    assert fitted.obs_names[found.of_split("train")].tolist() == ["c"]
+    assert found.split["b"] == "train"
+
+
+def test_a_new_embedding_takes_away_what_belongs_to_the_old_one(fitted):
+    own = {name: np.zeros((4, 3)) for name in ("rna", "prot")}
+    for key in ("clipdim", "other"):
+        write_private(fitted, own, np.zeros((5, 8)), key=key)
+    write_embeddings(fitted, {"rna": np.ones((4, 2))}, {"rna": np.ones(4)}, key="clipdim")
+    assert "X_clipdim_complete" not in fitted.obsm
+    assert "X_clipdim_private" not in fitted["rna"].obsm
+    assert "X_other_complete" in fitted.obsm
+    assert {"X_clipdim_private", "X_other_private"} <= set(fitted["prot"].obsm)  # it has no new embedding
 
 
 def test_missing_embedding(fitted):
