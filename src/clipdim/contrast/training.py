@@ -58,8 +58,8 @@ def train(
         Source of the batches and the noise, on the same device.
     objective
         What is lowered, by default the mean of the recipe's loss over the pairs of modalities. It is called as
-        ``objective(model, inputs, groups=groups, norm_inputs=norm_inputs, generator=generator, gather=gather)`` with the
-        rows of a minibatch and returns a scalar. ``gather`` is None, or collects the rows of all processes.
+        ``objective(model, inputs, groups=groups, norm_inputs=norm_inputs, generator=generator, gather=gather)`` with
+        the rows of a minibatch and returns a scalar. ``gather`` is None, or collects the rows of all processes.
     rows
         (cells x modalities) row of each cell in each modality's inputs, -1 where it lacks the modality. The loss is
         over the pairs of modalities that a cell has.
