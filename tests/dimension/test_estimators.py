@@ -1,8 +1,15 @@
+from statistics import NormalDist
+
 import numpy as np
 import pytest
 import skdim
+from scipy.stats import t
 
-from clipdim.dimension import ESTIMATORS, estimate, lpca, mle, twonn
+from clipdim.dimension import estimate, lpca, mle, twonn
+from clipdim.dimension.estimators import ESTIMATORS, Estimator
+from clipdim.dimension.intervals import compact_blocks, jackknife_standard_error, overlap_standard_error
+from clipdim.neighbors import nearest_neighbors
+from clipdim.pl._dimension_text import dimension_label
 
 
 @pytest.fixture(params=[(400, 3), (500, 12), (600, 32)], ids=str)
@@ -26,7 +33,7 @@ def test_mle_equals_scikit_dimension_in_float32(cloud):
 
 
 def test_twonn_and_lpca_equal_scikit_dimension(cloud):
-    cloud = cloud[:200]
+    cloud = cloud[:100]
     assert twonn(cloud) == pytest.approx(skdim.id.TwoNN().fit(cloud).dimension_, abs=1e-6)
     pointwise = skdim.id.lPCA().fit_pw(cloud, n_neighbors=15).dimension_pw_
     assert lpca(cloud, n_neighbors=15, aggregation="arithmetic") == pytest.approx(pointwise.mean(), abs=1e-6)
@@ -71,6 +78,35 @@ def test_anchors_are_close_to_all_points():
     assert estimate(X, n_anchors=9000).estimate == mle(X)
 
 
+@pytest.mark.parametrize("function", [mle, twonn, lpca])
+def test_anchors_are_drawn_by_the_seed(function):
+    X = np.random.default_rng(0).normal(size=(300, 9))
+    first, again, other = (function(X, n_anchors=50, random_state=seed) for seed in (3, 3, 4))
+    assert len({first, other, function(X)}) == 3
+    assert first == again
+    # found anew: neighbours from all points, around the cells that numpy draws
+    rows = np.random.default_rng(3).choice(300, 50, replace=False)  # pointwise values of lpca are integers
+    if function is twonn:
+        distances = np.sort(np.linalg.norm(X[rows, None] - X, axis=2), axis=1)[:, 1:3]
+        expected = skdim.id.TwoNN(dist=True).fit(distances).dimension_
+    else:
+        pointwise = estimate(X, estimator=function.__name__).pointwise
+        expected = 1 / np.mean(1 / pointwise[rows])
+    assert first == pytest.approx(expected, rel=1e-9)
+
+
+def test_a_new_estimator_is_one_entry(monkeypatch):
+    spread = Estimator(
+        "spread", "spread", pointwise=lambda points, found: np.linalg.norm(points[found.queries], axis=1)
+    )
+    monkeypatch.setitem(ESTIMATORS, "spread", spread)
+    X = np.random.default_rng(0).normal(size=(60, 3))
+    found = estimate(X, estimator="spread", aggregation="arithmetic")
+    assert found.estimate == pytest.approx(np.linalg.norm(X, axis=1).mean())
+    assert found.low < found.estimate < found.high
+    assert dimension_label("spread") == "intrinsic dimension (spread)"
+
+
 def test_integers_and_other_input_types():
     X = np.random.default_rng(0).integers(0, 1000, size=(200, 3))
     assert mle(X) == mle(X.astype(float)) == mle(X.tolist())
@@ -94,17 +130,22 @@ def test_scale_and_shift_do_not_matter(scale):
         ({"X": np.full((30, 2), np.nan)}, "NaN or infinity in 30 of 30 rows"),
         ({"n_neighbors": 30}, "30 distinct points .* too few for n_neighbors=30"),
         ({"X": np.ones((100, 2))}, r"1 distinct points \(100 rows\)"),
-        ({"n_neighbors": 1}, "n_neighbors=1 must be an integer of at least 2"),
-        ({"n_neighbors": 2.5}, "n_neighbors=2.5"),
-        ({"n_anchors": 0}, "n_anchors=0"),
-        ({"aggregation": "median"}, "choose one of harmonic, arithmetic"),
-        ({"estimator": "danco"}, "choose one of mle, twonn, lpca"),
+        ({"n_neighbors": 1}, "n_neighbors must be an integer of at least 2, got 1"),
+        ({"n_neighbors": 2.5}, "n_neighbors must be .* got 2.5"),
+        ({"n_anchors": 0}, "n_anchors must be an integer of at least 4, got 0; or None for all points"),
+        ({"n_anchors": True}, "n_anchors must be .* got True"),
+        ({"random_state": -1}, "random_state must be an integer of at least 0 .* got -1"),
+        ({"random_state": "a"}, "random_state must be an integer .* got 'a'"),
+        ({"estimator": None}, "estimator must be one of .* got None"),
+        ({"backend": "faiss"}, r"backend must be one of \['auto', 'exact'"),
+        ({"aggregation": "median"}, r"aggregation must be one of \['harmonic', 'arithmetic'\], got 'median'"),
+        ({"estimator": "danco"}, r"estimator must be one of \['mle', 'twonn', 'lpca'\], got 'danco'"),
         ({"X": np.arange(30.0)[:, None], "estimator": "lpca"}, "at least 2 columns"),
     ],
 )
 def test_bad_input(change, message):
     arguments = {"X": np.random.default_rng(0).normal(size=(30, 4)), **change}
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises((TypeError, ValueError), match=message):
         estimate(arguments.pop("X"), **arguments)
 
 
@@ -112,6 +153,28 @@ def test_smallest_clouds_work():
     X = np.random.default_rng(0).normal(size=(5, 2))
     assert all(np.isfinite(estimate(X, estimator=name, n_neighbors=3).estimate) for name in ESTIMATORS)
     assert np.isfinite(twonn(X[:4]))
+
+
+@pytest.mark.parametrize("aggregation", ["harmonic", "arithmetic"])
+def test_interval_is_one_of_95_percent(aggregation):
+    X = np.random.default_rng(0).normal(size=(200, 3))
+    found, power = estimate(X, aggregation=aggregation), -1 if aggregation == "harmonic" else 1
+    error = overlap_standard_error(found.pointwise**power, nearest_neighbors(X, 20))
+    quantile = NormalDist().inv_cdf(0.975)
+    ends = np.sort([found.low**power, found.high**power])
+    np.testing.assert_allclose(ends, found.estimate**power + quantile * error * np.array([-1, 1]), rtol=1e-9)
+
+
+def test_interval_of_twonn_is_one_of_95_percent():
+    X = np.random.default_rng(0).normal(size=(200, 3))
+    found, distances = estimate(X, estimator="twonn"), nearest_neighbors(X, 2).distances
+
+    def dimension(values):
+        return skdim.id.TwoNN(dist=True).fit(values).dimension_
+
+    error = jackknife_standard_error(dimension, distances, compact_blocks(X, 20))
+    expected = found.estimate + t.ppf(0.975, 19) * error * np.array([-1, 1])
+    np.testing.assert_allclose([found.low, found.high], expected, rtol=1e-9)
 
 
 def test_interval_holds_the_expectation_where_the_naive_one_does_not():

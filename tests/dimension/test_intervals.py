@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from clipdim.dimension import nearest_neighbors
 from clipdim.dimension.intervals import compact_blocks, jackknife_standard_error, overlap_standard_error
+from clipdim.neighbors import nearest_neighbors
 
 
 @pytest.mark.parametrize("n_anchors", [None, 25])

@@ -63,15 +63,26 @@ def test_seed_and_anchors(points):
     assert (some.n_points, np.isfinite(some.pointwise).sum()) == (300, 50)
 
 
+def test_anchors_of_a_part_are_drawn_by_the_seed(points):
+    """Around those only, with neighbours from the whole part."""
+    every = estimate(points).pointwise
+    for seed in (0, 5):
+        found = estimate_in_parts(points, len(points), n_anchors=50, random_state=seed)
+        drawn = np.sort(np.random.default_rng(seed).choice(650, 50, replace=False))
+        np.testing.assert_array_equal(np.flatnonzero(np.isfinite(found.pointwise)), drawn)
+        np.testing.assert_allclose(found.pointwise[drawn], every[drawn])
+
+
 @pytest.mark.parametrize(
     ("arguments", "error", "message"),
     [
         ({"n_per_part": 651}, TooFewPointsError, "650 points are too few for parts of 651; ask for smaller parts"),
         ({"n_per_part": 20}, TooFewPointsError, "20 distinct points"),
-        ({"n_per_part": 3}, ValueError, "n_per_part=3 must be an integer of at least 4"),
-        ({"n_per_part": "equal"}, ValueError, "n_per_part='equal' must be an integer"),
-        ({"n_per_part": 100, "n_anchors": 1.5}, ValueError, "n_anchors=1.5 must be an integer of at least 4"),
-        ({"n_per_part": 100, "estimator": "danco"}, ValueError, "estimator='danco' is not known"),
+        ({"n_per_part": 3}, ValueError, "n_per_part must be an integer of at least 4, got 3"),
+        ({"n_per_part": "equal"}, TypeError, "n_per_part must be an integer .* got 'equal'"),
+        ({"n_per_part": 100, "n_anchors": 1.5}, TypeError, "n_anchors must be an integer of at least 4, got 1.5"),
+        ({"n_per_part": 100, "random_state": -1}, ValueError, "random_state must be an integer of at least 0"),
+        ({"n_per_part": 100, "estimator": "danco"}, ValueError, "estimator must be one of .* got 'danco'"),
     ],
 )
 def test_errors(points, arguments, error, message):

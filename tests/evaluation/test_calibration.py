@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from sklearn.calibration import calibration_curve
 
-from clipdim.evaluation import calibrate, reliability
+from clipdim.evaluation.calibration import calibrate, reliability
 
 
 def test_reliability_equals_scikit_learn():
@@ -75,7 +75,7 @@ def test_copies_have_a_finite_confidence():
         (lambda: reliability([0.5], [True, False]), "as many confidences"),
         (lambda: reliability([1.5], [True]), r"confidence must be in \[0, 1\], got 1.5"),
         (lambda: reliability([np.nan], [True]), r"confidence must be in \[0, 1\]"),
-        (lambda: reliability([0.5], [True], n_bins=0), "n_bins=0 must be"),
+        (lambda: reliability([0.5], [True], n_bins=0), "n_bins must be an integer of at least 1, got 0"),
         (lambda: calibrate([], [], []), "as many shares"),
         (lambda: calibrate([0.5], [1.0, 2.0], [True]), "as many shares"),
         (lambda: calibrate([-0.5], [1.0], [True]), r"share must be in \[0, 1\], got -0.5"),

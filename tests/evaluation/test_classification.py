@@ -77,7 +77,12 @@ def test_equal_votes_go_to_the_label_that_sorts_first():
 
 
 def test_equally_similar_targets():
-    # all cells at one place: the first target counts, and there are neighbours to vote
+    # all cells at one place, also in several tiles: the first target counts, and there are neighbours to vote
+    names = np.arange(9_000)
+    assert set(label_match(np.ones((9_000, 2)), np.ones((9_000, 2)), names, rows=[0, 8_500])) == {0}
+    # each of five places has targets in both tiles
+    places = np.eye(5)[names % 5]
+    np.testing.assert_array_equal(label_match(places, places, names), names % 5)
     labels = np.repeat(["b", "a"], [200, 100])
     assert set(label_match(np.ones((300, 8)), np.ones((300, 8)), labels)) == {"b"}
     assert len(knn_labels(np.ones((300, 8)), labels)) == 300
@@ -88,7 +93,10 @@ def test_equally_similar_targets():
     [
         (lambda: label_match(np.ones((3, 2)), np.ones((3, 2)), ["a"]), "3 cells need as many labels"),
         (lambda: knn_labels(np.ones((3, 2)), ["a", "b"]), "3 cells need as many labels"),
-        (lambda: knn_labels(np.ones((3, 2)), ["a"] * 3, n_neighbors=0), "n_neighbors=0 must"),
+        (
+            lambda: knn_labels(np.ones((3, 2)), ["a"] * 3, n_neighbors=0),
+            "n_neighbors must be an integer of at least 1, got 0",
+        ),
         (lambda: knn_labels(np.ones((1, 2)), ["a"]), "too few to learn labels from"),
         (lambda: knn_labels(np.ones((0, 2)), [], np.ones((1, 2))), "too few to learn labels from"),
         (lambda: knn_labels(np.ones((3, 2)), ["a"] * 3, rows=[3]), "row numbers from 0 to 2"),

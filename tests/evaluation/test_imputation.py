@@ -3,7 +3,7 @@ import pytest
 from sklearn.metrics import r2_score
 from sklearn.neighbors import KNeighborsRegressor
 
-from clipdim.evaluation import Imputer, Source
+from clipdim.evaluation.imputation import Imputer, Source
 
 
 @pytest.fixture
@@ -95,13 +95,15 @@ def test_more_neighbours_than_cells_and_equal_cells(data):
 
 def test_errors(data):
     (train, measured, query), (y, y_measured, _) = data
-    for wrong in (0, -3, 2.5, True):
-        with pytest.raises(ValueError, match=r"n_neighbors=.* must be an integer of at least 1"):
+    for wrong, error in ((0, ValueError), (-3, ValueError), (2.5, TypeError), (True, TypeError)):
+        with pytest.raises(error, match=f"n_neighbors must be an integer of at least 1, got {wrong}"):
             Imputer(train, measured, query, n_neighbors=wrong)
+    with pytest.raises(TypeError, match=r"random_state must be an integer .* got 'a'"):
+        Imputer(train, measured, query, random_state="a")
     with pytest.raises(ValueError, match="500 training and 3 measured cells are too few"):
         Imputer(train, Source(measured.embedding[:3], measured.inputs[:3]), query)
     imputer = Imputer(train, measured, query)
-    with pytest.raises(ValueError, match=r"method='forest' is unknown; choose one of \['auto', 'knn'"):
+    with pytest.raises(ValueError, match=r"method must be one of \['auto', 'knn', .* got 'forest'"):
         imputer.impute(y, y_measured, method="forest")
     with pytest.raises(ValueError, match=r"expected values of 500 cells.*got shape \(400, 5\)"):
         imputer.impute(y[:400], y_measured)

@@ -4,7 +4,8 @@ import pandas as pd
 import pytest
 from scipy.sparse import csc_matrix, csr_matrix
 
-from clipdim.evaluation import correlations, loadings
+from clipdim.evaluation import loadings
+from clipdim.evaluation.loadings import correlations
 
 
 @pytest.fixture
@@ -72,6 +73,17 @@ def test_large_means_and_integers():
     counts = rng.poisson(3, size=(200, 2)).astype(np.uint8) + 200
     np.testing.assert_allclose(correlations(counts, z), naive(counts, z))
     assert np.isnan(correlations(x, np.full((200, 1), 0.1))).all()
+
+
+def test_constants_that_no_float_holds_have_no_correlation():
+    """Their variance is not 0 but rounding, which would correlate with anything."""
+    z = np.random.default_rng(0).normal(size=(1_000, 2))
+    X = np.tile([0.1, 0.3, 1 / 3, 1e6 / 3], (1_000, 1))
+    assert np.isnan(correlations(X, z)).all()
+    assert np.isnan(correlations(X.astype(np.float32), z)).all()
+    assert np.isnan(correlations(csr_matrix(X), z)).all()
+    varies = X + 1e-4 * X.mean() * z[:, :1]
+    np.testing.assert_allclose(correlations(varies[:, :1], z), [[1, np.corrcoef(z.T)[0, 1]]], atol=1e-9)
 
 
 def test_bad_input(cells):

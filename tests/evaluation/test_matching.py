@@ -77,9 +77,9 @@ def test_memory_does_not_grow_with_the_square():
         ({"u": np.ones((3, 2))}, r"one shape .* \(3, 2\) and \(120, 6\)"),
         ({"u": np.ones(120)}, "one shape"),
         ({"u": np.full((120, 6), np.nan)}, "NaN or infinity"),
-        ({"alpha": 0}, "alpha=0 must"),
-        ({"alpha": 1.5}, "alpha=1.5 must"),
-        ({"k": (1, 0)}, r"k=\(1, 0\) must"),
+        ({"alpha": 0}, "alpha must be a number above 0 and at most 1, got 0; for instance"),
+        ({"alpha": 1.5}, "alpha must be .* got 1.5"),
+        ({"k": (1, 0)}, r"each k must be an integer of at least 1, got 0; for instance \(1, 10, 50\)"),
     ],
 )
 def test_bad_input(pair, change, message):
@@ -94,8 +94,12 @@ def test_no_cells():
 
 
 def test_k_must_be_several_numbers(pair):
-    with pytest.raises(ValueError, match=r"k=5 must hold integers of at least 1, for instance \(1, 10, 50\)"):
-        match_scores(*pair, k=5)
+    for k in (5, "15", None):
+        with pytest.raises(TypeError, match=r"k must hold integers of at least 1, for instance \(1, 10, 50\), got"):
+            match_scores(*pair, k=k)
+    with pytest.raises(TypeError, match=r"each k must be an integer .* got 1\.5"):
+        match_scores(*pair, k=(1.5,))
+    assert match_scores(*pair, k=np.array([1, 3])).recall == match_scores(*pair, k=(1, 3)).recall
 
 
 # 20,000 targets are several tiles
@@ -129,8 +133,16 @@ def test_subset_is_without_bias(pair):
 
 @pytest.mark.parametrize("n_queries", [0, -1, 2.5, "all", True])
 def test_bad_number_of_queries(pair, n_queries):
-    with pytest.raises(ValueError, match=r"n_queries=.* must be an integer of at least 1.*or None for all"):
+    error = ValueError if type(n_queries) is int else TypeError
+    with pytest.raises(error, match=r"n_queries must be an integer of at least 1, got .* or None for all"):
         match_scores(*pair, n_queries=n_queries)
+
+
+@pytest.mark.parametrize(("seed", "error"), [(-1, ValueError), ("a", TypeError), (2.0, TypeError), (None, TypeError)])
+@pytest.mark.parametrize("n_queries", [None, 5])
+def test_bad_seed_even_where_nothing_is_drawn(pair, n_queries, seed, error):
+    with pytest.raises(error, match="random_state must be an integer of at least 0"):
+        match_scores(*pair, n_queries=n_queries, random_state=seed)
 
 
 @pytest.mark.parametrize("rows", [[], [0, 120], [-1], [0.5], [[1]], np.ones(120, dtype=bool)])

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from sklearn.linear_model import LinearRegression
 
-from clipdim.evaluation import PrivateMap
+from clipdim.evaluation.private import PrivateMap
 
 
 @pytest.fixture
@@ -47,3 +47,32 @@ def test_arrays_give_the_same_map_back(cells):
     learned = PrivateMap.learn(inputs, joint, n_dims=2)
     again = PrivateMap.from_arrays(learned.to_arrays())
     np.testing.assert_array_equal(again(inputs, joint), learned(inputs, joint))
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "message"),
+    [
+        ({"axes": None}, KeyError, "axes is missing; run clipdim.tl.private again"),
+        ({"mean": None, "spread": None}, KeyError, "mean, spread is missing"),
+        ({"mean": np.zeros((7, 1))}, ValueError, r"mean .* has shape \(7, 1\) where the others ask for \(7,\)"),
+        ({"spread": np.ones(2)}, ValueError, r"spread .* has shape \(2,\)"),
+        ({"coefficients": np.zeros((7, 4))}, ValueError, r"coefficients .* \(7, 4\) where the others ask for \(4, 7\)"),
+        ({"axes": np.zeros((6, 2))}, ValueError, r"axes .* has shape \(6, 2\) where the others ask for \(7, 2\)"),
+        ({"axes": np.zeros(7)}, ValueError, r"axes .* has shape \(7,\)"),
+        ({"joint_mean": np.full(4, np.nan)}, ValueError, "joint_mean .* must hold finite numbers"),
+        ({"mean": np.array(["a"] * 7)}, ValueError, "mean .* must hold finite numbers"),
+    ],
+)
+def test_damaged_arrays_are_named(cells, change, error, message):
+    inputs, joint, _ = cells
+    arrays = PrivateMap.learn(inputs, joint, n_dims=2).to_arrays() | change
+    with pytest.raises(error, match=message):
+        PrivateMap.from_arrays({name: values for name, values in arrays.items() if values is not None})
+
+
+def test_bad_settings(cells):
+    inputs, joint, _ = cells
+    with pytest.raises(ValueError, match="n_dims must be an integer of at least 1, got 0"):
+        PrivateMap.learn(inputs, joint, n_dims=0)
+    with pytest.raises(TypeError, match="penalty must be a number at least 0, got 'a'"):
+        PrivateMap.learn(inputs, joint, n_dims=1, penalty="a")

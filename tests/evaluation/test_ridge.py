@@ -2,8 +2,7 @@ import numpy as np
 import pytest
 from sklearn.linear_model import Ridge
 
-from clipdim.evaluation import FourierRidge
-from clipdim.evaluation.ridge import _PENALTIES
+from clipdim.evaluation.ridge import _PENALTIES, FourierRidge
 
 
 @pytest.fixture

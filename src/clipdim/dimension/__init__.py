@@ -1,20 +1,25 @@
 """Intrinsic dimension of plain arrays."""
 
-from clipdim.dimension.estimation import AGGREGATIONS, Estimate, TooFewPointsError, estimate
-from clipdim.dimension.estimators import ESTIMATORS, lpca, mle, twonn
-from clipdim.dimension.parts import estimate_in_parts
-from clipdim.neighbors import Neighbors as Neighbors
-from clipdim.neighbors import distinct_points as distinct_points
-from clipdim.neighbors import nearest_neighbors as nearest_neighbors
+from typing import TYPE_CHECKING
 
-__all__ = [
-    "AGGREGATIONS",
-    "ESTIMATORS",
-    "Estimate",
-    "TooFewPointsError",
-    "estimate",
-    "estimate_in_parts",
-    "lpca",
-    "mle",
-    "twonn",
-]
+from clipdim._lazy import attach
+
+__all__ = ["Estimate", "TooFewPointsError", "estimate", "estimate_in_parts", "lpca", "mle", "twonn"]
+
+if TYPE_CHECKING:
+    from clipdim.dimension.estimation import Estimate, TooFewPointsError, estimate
+    from clipdim.dimension.one_number import lpca, mle, twonn
+    from clipdim.dimension.parts import estimate_in_parts
+else:  # a type checker that saw this would take any name for one of the package
+    __getattr__, __dir__ = attach(
+        __name__,
+        {
+            "Estimate": "estimation",
+            "TooFewPointsError": "estimation",
+            "estimate": "estimation",
+            "estimate_in_parts": "parts",
+            "lpca": "one_number",
+            "mle": "one_number",
+            "twonn": "one_number",
+        },
+    )

@@ -1,19 +1,14 @@
 """Intrinsic dimension of a point cloud, with an interval."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.stats import norm, t
 
-from clipdim.dimension.intervals import compact_blocks, jackknife_standard_error, overlap_standard_error
-from clipdim.neighbors import Neighbors, distinct_points, nearest_neighbors
-
-AGGREGATIONS = ("harmonic", "arithmetic")
-_NAMES = ("mle", "twonn", "lpca")
-_CONFIDENCE = 0.975
-_N_BLOCKS = 20
+from clipdim import _check
+from clipdim.dimension.estimators import ESTIMATORS
+from clipdim.dimension.intervals import AGGREGATIONS, interval_of_mean
+from clipdim.neighbors import distinct_points, nearest_neighbors
 
 
 class TooFewPointsError(ValueError):
@@ -57,31 +52,6 @@ class Estimate:
     exact: bool = True
 
 
-def _pointwise_mle(points: np.ndarray, neighbors: Neighbors) -> np.ndarray:
-    log_distances = np.log(neighbors.distances)
-    log_ratios = log_distances[:, -1:] - log_distances[:, :-1]
-    # all neighbours at the same distance: the pointwise estimate is infinite
-    with np.errstate(divide="ignore"):
-        return 1 / log_ratios.mean(axis=1)
-
-
-def _pointwise_lpca(points: np.ndarray, neighbors: Neighbors) -> np.ndarray:
-    from skdim.id import lPCA
-
-    if points.shape[1] < 2:
-        msg = "estimator='lpca' needs at least 2 columns, got 1; use estimator='mle'"
-        raise ValueError(msg)
-    k = neighbors.indices.shape[1]
-    fitted = lPCA().fit_pw(points, precomputed_knn=neighbors.indices, n_neighbors=k)
-    return fitted.dimension_pw_.astype(np.float64)
-
-
-_POINTWISE: dict[str, Callable[[np.ndarray, Neighbors], np.ndarray]] = {
-    "mle": _pointwise_mle,
-    "lpca": _pointwise_lpca,
-}
-
-
 def estimate(
     X: ArrayLike,
     *,
@@ -121,9 +91,9 @@ def estimate(
     n_anchors
         Estimate around so many random points only, at least 4, with their neighbours from all points; `None` means
         around all.
-    backend, device
-        How the neighbours are found, see :func:`clipdim.neighbors.nearest_neighbors`; exactly, unless there are more
-        than 200,000 anchors in more than 6 columns.
+    backend
+        How the neighbours are found: `"exact"` (by a k-d tree up to 6 columns, by brute force above), `"pynndescent"`
+        (approximate), or `"auto"`: exactly, unless there are more than 200,000 anchors in more than 6 columns.
     random_state
         Seed of the draw of anchors, and of an approximate search.
 
@@ -135,6 +105,8 @@ def estimate(
     ------
     TooFewPointsError
         If there are not more distinct points than neighbours, or fewer than 4; a ValueError.
+    TypeError
+        If a number is not an integer, or a choice not a string.
     ValueError
         If `X` is not two-dimensional, not numeric or not finite, or an argument is not one of those accepted.
 
@@ -153,17 +125,12 @@ def estimate(
     (True, (500,))
     """
     values = require_points(X)
-    if estimator not in _NAMES:
-        msg = f"estimator={estimator!r} is not known; choose one of {', '.join(_NAMES)}"
-        raise ValueError(msg)
-    if aggregation not in AGGREGATIONS:
-        msg = f"aggregation={aggregation!r} is not known; choose one of {', '.join(AGGREGATIONS)}"
-        raise ValueError(msg)
-    if estimator == "twonn":
-        n_neighbors, aggregation = 2, "none"
-    require_integer("n_neighbors", n_neighbors, 2)
+    method = ESTIMATORS[_check.choice("estimator", estimator, ESTIMATORS)]
+    n_neighbors, aggregation = method.settle(n_neighbors, _check.choice("aggregation", aggregation, AGGREGATIONS))
+    n_neighbors = _check.integer("n_neighbors", n_neighbors, least=2)
     if n_anchors is not None:
-        require_integer("n_anchors", n_anchors, 4)
+        n_anchors = _check.integer("n_anchors", n_anchors, least=4, hint="or None for all points")
+    random_state = _check.seed(random_state)
     rows, point = distinct_points(values)
     if len(rows) < max(4, n_neighbors + 1):
         msg = (
@@ -173,21 +140,16 @@ def estimate(
         raise TooFewPointsError(msg)
     points = values[rows]
     neighbors = nearest_neighbors(points, n_neighbors, n_anchors=n_anchors, backend=backend, random_state=random_state)
-    if estimator == "twonn":
-        found, low, high = _two_neighbors(points, neighbors)
-        return Estimate(found, low, high, None, estimator, aggregation, n_neighbors, len(rows), neighbors.exact)
-    local = _POINTWISE[estimator](points, neighbors)
-    found, low, high = _aggregate(local, neighbors, aggregation)
-    pointwise = np.full(len(rows), np.nan)
-    pointwise[neighbors.queries] = local
-    return Estimate(found, low, high, pointwise[point], estimator, aggregation, n_neighbors, len(rows), neighbors.exact)
-
-
-def require_integer(name: str, number: object, least: int) -> None:
-    """Refuse what is not an integer, or too small."""
-    if not isinstance(number, int | np.integer) or number < least:
-        msg = f"{name}={number!r} must be an integer of at least {least}"
-        raise ValueError(msg)
+    pointwise = None
+    if method.pointwise is not None:
+        local = method.pointwise(points, neighbors)
+        found, low, high = interval_of_mean(local, neighbors, aggregation)
+        of_points = np.full(len(rows), np.nan)
+        of_points[neighbors.queries] = local
+        pointwise = of_points[point]
+    elif method.overall is not None:
+        found, low, high = method.overall(points, neighbors)
+    return Estimate(found, low, high, pointwise, estimator, aggregation, n_neighbors, len(rows), neighbors.exact)
 
 
 def require_points(X: ArrayLike) -> np.ndarray:
@@ -208,32 +170,3 @@ def require_points(X: ArrayLike) -> np.ndarray:
         msg = f"X has NaN or infinity in {bad} of {len(values)} rows; leave these out, X[numpy.isfinite(X).all(axis=1)]"
         raise ValueError(msg)
     return values
-
-
-def _aggregate(local: np.ndarray, neighbors: Neighbors, aggregation: str) -> tuple[float, float, float]:
-    # the harmonic mean is linear in 1 / local, which is also closer to normal
-    values = 1 / local if aggregation == "harmonic" else local
-    centre = float(values.mean())
-    return interval(centre, norm.ppf(_CONFIDENCE) * overlap_standard_error(values, neighbors), aggregation)
-
-
-def interval(centre: float, width: float, aggregation: str) -> tuple[float, float, float]:
-    """Return the estimate and the ends of its interval, from the mean on the scale of the aggregation."""
-    if aggregation != "harmonic":
-        return centre, centre - width, centre + width
-    with np.errstate(divide="ignore"):
-        low, found, high = 1 / np.array([centre + width, centre, max(centre - width, 0.0)])
-    return float(found), float(low), float(high)
-
-
-def _two_neighbors(points: np.ndarray, neighbors: Neighbors) -> tuple[float, float, float]:
-    from skdim.id import TwoNN
-
-    def dimension(distances: np.ndarray) -> float:
-        return float(TwoNN(dist=True).fit(distances).dimension_)
-
-    found = dimension(neighbors.distances)
-    n_blocks = min(_N_BLOCKS, len(neighbors.queries))
-    blocks = compact_blocks(points[neighbors.queries], n_blocks)
-    width = t.ppf(_CONFIDENCE, n_blocks - 1) * jackknife_standard_error(dimension, neighbors.distances, blocks)
-    return found, found - width, found + width

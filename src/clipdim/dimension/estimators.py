@@ -1,90 +1,86 @@
-"""Each estimator of the intrinsic dimension as a function from points to a number."""
+"""The estimators of the intrinsic dimension; another one is another entry here, and measures and figures have it."""
 
-from numpy.typing import ArrayLike
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from clipdim.dimension.estimation import estimate
+import numpy as np
+
+from clipdim.dimension.intervals import CONFIDENCE, compact_blocks, jackknife_standard_error
+
+if TYPE_CHECKING:
+    from clipdim.neighbors import Neighbors
+
+_N_BLOCKS = 20
 
 
-def mle(
-    X: ArrayLike,
-    *,
-    n_neighbors: int = 20,
-    aggregation: str = "harmonic",
-    n_anchors: int | None = None,
-    random_state: int = 0,
-) -> float:
-    """Intrinsic dimension by maximum likelihood (Levina and Bickel).
+@dataclass(frozen=True)
+class Estimator:
+    """An estimator of the intrinsic dimension from distinct points, (n, d), and the neighbours of some of them.
 
-    With R_j the distance of point i to its j-th of k neighbours, m_i = (k - 1) / sum_{j<k} log(R_k / R_j).
-    Repeated rows count once. Parameters, errors and references are those of `estimate`.
-
-    Returns
-    -------
-    1 / mean(1 / m_i) when harmonic, as `skdim.id.MLE().fit(X).dimension_`; mean(m_i) when arithmetic, as
-    `skdim.id.MLE().fit_transform(X)`.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> rng = np.random.default_rng(0)
-    >>> round(mle(rng.normal(size=(1000, 3)) @ rng.normal(size=(3, 10))))
-    3
+    Attributes
+    ----------
+    name
+        As users write it.
+    label
+        As figures write it.
+    pointwise
+        The dimension around each query point, (n_queries,); `None` for an estimator without.
+    overall
+        The dimension of all and the ends of its 95 % interval, for an estimator without pointwise values.
+    n_neighbors
+        The neighbours that it takes whatever is asked for; `None` for one that takes as many as are.
     """
-    return estimate(
-        X, n_neighbors=n_neighbors, aggregation=aggregation, n_anchors=n_anchors, random_state=random_state
-    ).estimate
+
+    name: str
+    label: str
+    pointwise: Callable[[np.ndarray, "Neighbors"], np.ndarray] | None = None
+    overall: Callable[[np.ndarray, "Neighbors"], tuple[float, float, float]] | None = None
+    n_neighbors: int | None = None
+
+    def settle(self, n_neighbors: int, aggregation: str) -> tuple[int, str]:
+        """Return the neighbours and the aggregation that it works with where these are asked for."""
+        return self.n_neighbors or n_neighbors, "none" if self.pointwise is None else aggregation
 
 
-def twonn(X: ArrayLike, *, n_anchors: int | None = None, random_state: int = 0) -> float:
-    """Intrinsic dimension from the ratio of the distances to two neighbours (Facco and others), by scikit-dimension.
-
-    Repeated rows count once. Parameters, errors and references are those of `estimate`.
-
-    Returns
-    -------
-    The dimension, as `skdim.id.TwoNN().fit(X).dimension_`.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> rng = np.random.default_rng(0)
-    >>> round(twonn(rng.normal(size=(1000, 3)) @ rng.normal(size=(3, 10))))
-    3
-    """
-    return estimate(X, estimator="twonn", n_anchors=n_anchors, random_state=random_state).estimate
+def _mle(points: np.ndarray, neighbors: "Neighbors") -> np.ndarray:
+    log_distances = np.log(neighbors.distances)
+    log_ratios = log_distances[:, -1:] - log_distances[:, :-1]
+    # all neighbours at the same distance: the pointwise estimate is infinite
+    with np.errstate(divide="ignore"):
+        return 1 / log_ratios.mean(axis=1)
 
 
-def lpca(
-    X: ArrayLike,
-    *,
-    n_neighbors: int = 20,
-    aggregation: str = "harmonic",
-    n_anchors: int | None = None,
-    random_state: int = 0,
-) -> float:
-    """Intrinsic dimension from local principal components (Fukunaga and Olsen), by scikit-dimension.
+def _lpca(points: np.ndarray, neighbors: "Neighbors") -> np.ndarray:
+    from skdim.id import lPCA
 
-    Repeated rows count once. Parameters, errors and references are those of `estimate`. About 1 ms for each point.
-
-    Returns
-    -------
-    The mean of the pointwise values, `skdim.id.lPCA().fit_pw(X, n_neighbors=...).dimension_pw_`.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> rng = np.random.default_rng(0)
-    >>> round(lpca(rng.normal(size=(300, 3)) @ rng.normal(size=(3, 10))))
-    3
-    """
-    return estimate(
-        X,
-        estimator="lpca",
-        n_neighbors=n_neighbors,
-        aggregation=aggregation,
-        n_anchors=n_anchors,
-        random_state=random_state,
-    ).estimate
+    if points.shape[1] < 2:
+        msg = "estimator='lpca' needs at least 2 columns, got 1; use estimator='mle'"
+        raise ValueError(msg)
+    k = neighbors.indices.shape[1]
+    fitted = lPCA().fit_pw(points, precomputed_knn=neighbors.indices, n_neighbors=k)
+    return fitted.dimension_pw_.astype(np.float64)
 
 
-ESTIMATORS = {"mle": mle, "twonn": twonn, "lpca": lpca}
+def _twonn(points: np.ndarray, neighbors: "Neighbors") -> tuple[float, float, float]:
+    from scipy.stats import t
+    from skdim.id import TwoNN
+
+    def dimension(distances: np.ndarray) -> float:
+        return float(TwoNN(dist=True).fit(distances).dimension_)
+
+    found = dimension(neighbors.distances)
+    n_blocks = min(_N_BLOCKS, len(neighbors.queries))
+    blocks = compact_blocks(points[neighbors.queries], n_blocks)
+    width = t.ppf(CONFIDENCE, n_blocks - 1) * jackknife_standard_error(dimension, neighbors.distances, blocks)
+    return found, found - width, found + width
+
+
+ESTIMATORS = {
+    estimator.name: estimator
+    for estimator in (
+        Estimator("mle", "MLE", pointwise=_mle),
+        Estimator("twonn", "TwoNN", overall=_twonn, n_neighbors=2),
+        Estimator("lpca", "local PCA", pointwise=_lpca),
+    )
+}

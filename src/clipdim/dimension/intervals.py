@@ -1,10 +1,41 @@
-"""Standard errors for statistics of points whose neighbourhoods overlap."""
+"""Intervals for statistics of points whose neighbourhoods overlap."""
 
 from collections.abc import Callable
 
 import numpy as np
 
 from clipdim.neighbors import Neighbors
+
+AGGREGATIONS = ("harmonic", "arithmetic")
+# of a two-sided interval of 95 %
+CONFIDENCE = 0.975
+
+
+def interval_of_mean(local: np.ndarray, neighbors: Neighbors, aggregation: str) -> tuple[float, float, float]:
+    """Return the mean of pointwise values that share neighbours, and the ends of its 95 % interval.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> alone = Neighbors(np.empty((4, 0)), np.empty((4, 0), int), np.arange(4))
+    >>> [round(end, 2) for end in interval_of_mean(np.array([1.0, 1.0, 3.0, 3.0]), alone, "arithmetic")]
+    [2.0, 1.02, 2.98]
+    """
+    from scipy.stats import norm
+
+    # the harmonic mean is linear in 1 / local, which is also closer to normal
+    values = 1 / local if aggregation == "harmonic" else local
+    width = float(norm.ppf(CONFIDENCE)) * overlap_standard_error(values, neighbors)
+    return interval(float(values.mean()), width, aggregation)
+
+
+def interval(centre: float, width: float, aggregation: str) -> tuple[float, float, float]:
+    """Return the estimate and the ends of its interval, from the mean on the scale of the aggregation."""
+    if aggregation != "harmonic":
+        return centre, centre - width, centre + width
+    with np.errstate(divide="ignore"):
+        low, found, high = 1 / np.array([centre + width, centre, max(centre - width, 0.0)])
+    return float(found), float(low), float(high)
 
 
 def overlap_standard_error(values: np.ndarray, neighbors: Neighbors) -> float:

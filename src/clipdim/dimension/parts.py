@@ -3,14 +3,9 @@
 import numpy as np
 from numpy.typing import ArrayLike
 
-from clipdim.dimension.estimation import (
-    Estimate,
-    TooFewPointsError,
-    estimate,
-    interval,
-    require_integer,
-    require_points,
-)
+from clipdim import _check
+from clipdim.dimension.estimation import Estimate, TooFewPointsError, estimate, require_points
+from clipdim.dimension.intervals import interval
 
 
 def estimate_in_parts(
@@ -53,6 +48,8 @@ def estimate_in_parts(
     ------
     TooFewPointsError
         If there are fewer points than `n_per_part`, or too few distinct ones in a part; a ValueError.
+    TypeError
+        If a number is not an integer, or a choice not a string.
     ValueError
         If `X` is not two-dimensional, not numeric or not finite, or an argument is not one of those accepted.
 
@@ -69,10 +66,11 @@ def estimate_in_parts(
     True
     """
     values = require_points(X)
-    require_integer("n_per_part", n_per_part, 4)
+    n_per_part = _check.integer("n_per_part", n_per_part, least=4)
+    random_state = _check.seed(random_state)
     n_parts = len(values) // n_per_part
     if n_anchors is not None:
-        require_integer("n_anchors", n_anchors, 4)
+        n_anchors = _check.integer("n_anchors", n_anchors, least=4, hint="or None for all points")
         n_parts = min(n_parts, max(1, n_anchors // n_per_part))
     if n_parts == 0:
         msg = f"{len(values)} points are too few for parts of {n_per_part}; ask for smaller parts"

@@ -1,33 +1,37 @@
-"""Measures of embeddings, and labels of cells by their neighbours, on plain arrays."""
+"""Measures of embeddings as plain arrays, and the small learners of the embedding."""
 
-from clipdim.evaluation.calibration import Calibration, Reliability, calibrate, reliability
-from clipdim.evaluation.classification import ClassScores, class_scores, knn_labels, label_match
-from clipdim.evaluation.imputation import Imputed, Imputer, Source
-from clipdim.evaluation.loadings import correlations
-from clipdim.evaluation.matching import MatchScores, match_scores, ranks
-from clipdim.evaluation.private import PrivateMap
-from clipdim.evaluation.ridge import FourierRidge
-from clipdim.evaluation.transfer import Votes, votes, votes_among
+from typing import TYPE_CHECKING
+
+from clipdim._lazy import attach
 
 __all__ = [
-    "Calibration",
     "ClassScores",
-    "FourierRidge",
-    "Imputed",
-    "Imputer",
     "MatchScores",
-    "PrivateMap",
     "Reliability",
-    "Source",
-    "Votes",
-    "calibrate",
     "class_scores",
-    "correlations",
     "knn_labels",
     "label_match",
     "match_scores",
     "ranks",
     "reliability",
-    "votes",
-    "votes_among",
 ]
+
+if TYPE_CHECKING:
+    from clipdim.evaluation.calibration import Reliability, reliability
+    from clipdim.evaluation.classification import ClassScores, class_scores, knn_labels, label_match
+    from clipdim.evaluation.matching import MatchScores, match_scores, ranks
+else:  # a type checker that saw this would take any name for one of the package
+    __getattr__, __dir__ = attach(
+        __name__,
+        {
+            "ClassScores": "classification",
+            "MatchScores": "matching",
+            "Reliability": "calibration",
+            "class_scores": "classification",
+            "knn_labels": "classification",
+            "label_match": "classification",
+            "match_scores": "matching",
+            "ranks": "matching",
+            "reliability": "calibration",
+        },
+    )

@@ -4,7 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
-from sklearn.linear_model import LogisticRegression
+
+from clipdim import _check
 
 # half a vote of 15, so that a share of 0 or 1 has finite odds
 _HALF_VOTE = 1 / 30
@@ -98,6 +99,8 @@ def calibrate(share: ArrayLike, distance: ArrayLike, correct: ArrayLike) -> Cali
     >>> learned.confidence([0.5, 0.9], [1.0, 1.0]).round(1).tolist()
     [0.3, 0.8]
     """
+    from sklearn.linear_model import LogisticRegression
+
     share, distance = np.asarray(share, dtype=np.float64), np.asarray(distance, dtype=np.float64)
     correct = np.asarray(correct, dtype=bool)
     if len(share) == 0 or not share.shape == distance.shape == correct.shape:
@@ -137,6 +140,8 @@ def reliability(confidence: ArrayLike, correct: ArrayLike, *, n_bins: int = 10) 
 
     Raises
     ------
+    TypeError
+        If `n_bins` is not an integer.
     ValueError
         If there are no predictions, the lengths differ, a confidence is outside [0, 1], or `n_bins` is below 1.
 
@@ -155,9 +160,7 @@ def reliability(confidence: ArrayLike, correct: ArrayLike, *, n_bins: int = 10) 
         msg = f"as many confidences as outcomes are needed, at least one, got {confidence.shape} and {correct.shape}"
         raise ValueError(msg)
     _check_chances(confidence, "confidence")
-    if not isinstance(n_bins, int | np.integer) or n_bins < 1:
-        msg = f"n_bins={n_bins!r} must be an integer of at least 1, for instance 10"
-        raise ValueError(msg)
+    n_bins = _check.integer("n_bins", n_bins, least=1, hint="for instance 10")
     bins = np.minimum((confidence * n_bins).astype(int), n_bins - 1)
     n_cells = np.bincount(bins, minlength=n_bins)
     filled = n_cells > 0

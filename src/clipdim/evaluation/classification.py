@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike
 
+from clipdim import _check
 from clipdim.evaluation.matching import BLOCK_VALUES, TILE_TARGETS, check_pair, check_rows
 from clipdim.neighbors import in_threads, nearest_neighbors, nearest_points
 
@@ -125,6 +126,8 @@ def knn_labels(
 
     Raises
     ------
+    TypeError
+        If `n_neighbors` is not an integer.
     ValueError
         If `n_neighbors` is below 1, there are no cells to learn from, an embedding is not (cells, dimensions) or holds
         NaN or infinity, the number of labels is another, or `rows` are not row numbers.
@@ -137,9 +140,7 @@ def knn_labels(
     train = _embedding(train)
     labels = _labels(train_labels, len(train))
     others = len(train) - (query is None)
-    if not isinstance(n_neighbors, int | np.integer) or n_neighbors < 1:
-        msg = f"n_neighbors={n_neighbors!r} must be an integer of at least 1, for instance 15"
-        raise ValueError(msg)
+    n_neighbors = _check.integer("n_neighbors", n_neighbors, least=1, hint="for instance 15")
     if others < 1:
         msg = f"{len(train)} training cells are too few to learn labels from; label more cells"
         raise ValueError(msg)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.sparse import csr_matrix
 
+from clipdim import _check
 from clipdim.evaluation.ridge import FourierRidge
 from clipdim.neighbors import nearest_points
 
@@ -80,6 +81,8 @@ class Imputer:
 
     Raises
     ------
+    TypeError
+        If `n_neighbors` or the seed is not an integer.
     ValueError
         If `n_neighbors` is below 1, or there are fewer than two training or four measured cells.
 
@@ -97,15 +100,14 @@ class Imputer:
     def __init__(
         self, train: Source, measured: Source, query: Source, *, n_neighbors: int = 30, random_state: int = 0
     ) -> None:
-        if not isinstance(n_neighbors, int | np.integer) or isinstance(n_neighbors, bool) or n_neighbors < 1:
-            msg = f"n_neighbors={n_neighbors!r} must be an integer of at least 1, for instance 30"
-            raise ValueError(msg)
+        n_neighbors = _check.integer("n_neighbors", n_neighbors, least=1, hint="for instance 30")
+        random_state = _check.seed(random_state)
         n_train, n_measured = len(train.embedding), len(measured.embedding)
         if n_train < 2 or n_measured < 4:
             msg = f"{n_train} training and {n_measured} measured cells are too few; at least 2 and 4 are needed"
             raise ValueError(msg)
         self._train, self._measured, self._query = train, measured, query
-        k = min(int(n_neighbors), n_train)
+        k = min(n_neighbors, n_train)
         self._averages = [_averages(train, cells, k) for cells in (measured, query)]
         self._ridge = FourierRidge(train.embedding, train.inputs, random_state=random_state)
         self._halves = np.array_split(np.random.default_rng(random_state).permutation(n_measured), 2)
@@ -133,9 +135,7 @@ class Imputer:
         ValueError
             If the method is unknown, or the values are of other cells.
         """
-        if method not in IMPUTATION_METHODS:
-            msg = f"method={method!r} is unknown; choose one of {list(IMPUTATION_METHODS)}"
-            raise ValueError(msg)
+        method = _check.choice("method", method, IMPUTATION_METHODS)
         train_values, measured_values = (np.asarray(values, np.float32) for values in (train_values, measured_values))
         for values, cells in ((train_values, self._train), (measured_values, self._measured)):
             if values.ndim != 2 or len(values) != len(cells.embedding):

@@ -1,12 +1,13 @@
 """How well one embedding finds the same cell in another."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from numpy.typing import ArrayLike
 
+from clipdim import _check
 from clipdim.neighbors import draw_rows, in_threads
 
 # similarities held at once, and targets of them: 2^20 float32 are 4 MB and stay in the cache
@@ -73,6 +74,8 @@ def ranks(u: ArrayLike, v: ArrayLike, *, rows: ArrayLike | None = None, block_si
     >>> ranks(np.eye(3), np.eye(3)[[0, 2, 1]]).tolist()
     [1.0, 2.5, 2.5]
     """
+    if block_size is not None:
+        block_size = _check.integer("block_size", block_size, least=1, hint="or None for 4 MB")
     u, v = check_pair(u, v)
     n, d = u.shape
     rows = check_rows(rows, n)
@@ -145,6 +148,8 @@ def match_scores(
 
     Raises
     ------
+    TypeError
+        If a number is not one, or `k` does not hold several.
     ValueError
         If the embeddings differ in shape, are empty, or hold NaN or infinity; if `alpha`, `k` or `n_queries` is out of
         range.
@@ -162,18 +167,17 @@ def match_scores(
     >>> scores.foscttm < 0.05, sorted(scores.recall)
     (True, [1, 10, 50])
     """
-    if not 0 < alpha <= 1:
-        msg = f"alpha={alpha!r} must be above 0 and at most 1, for instance 0.005"
-        raise ValueError(msg)
-    if not isinstance(k, Iterable) or any(not isinstance(number, int | np.integer) or number < 1 for number in k):
-        msg = f"k={k!r} must hold integers of at least 1, for instance (1, 10, 50)"
-        raise ValueError(msg)
+    alpha = _check.number("alpha", alpha, above=0, most=1, hint="for instance 0.005")
+    if isinstance(k, str) or not isinstance(k, Sequence | np.ndarray):
+        msg = f"k must hold integers of at least 1, for instance (1, 10, 50), got {k!r}"
+        raise TypeError(msg)
+    numbers = [_check.integer("each k", number, least=1, hint="for instance (1, 10, 50)") for number in k]
     u, v = check_pair(u, v)
     n = len(u)
     rank = ranks(u, v, rows=draw_rows(n, n_queries, random_state=random_state))
     return MatchScores(
         top_alpha=float(np.mean(rank <= max(1, int(alpha * n)))),
-        recall={int(number): float(np.mean(rank <= number)) for number in k},
+        recall={number: float(np.mean(rank <= number)) for number in numbers},
         foscttm=float(np.mean(rank - 1) / max(1, n - 1)),
         median_rank=float(np.median(rank)),
         n_cells=n,

@@ -5,8 +5,8 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
-from sklearn.decomposition import PCA
-from sklearn.linear_model import Ridge
+
+from clipdim import _check
 
 PENALTY = 1e-3
 
@@ -54,6 +54,11 @@ class PrivateMap:
 
         ``penalty`` is the variance of the joint embedding along an axis of which half is read.
         """
+        from sklearn.decomposition import PCA
+        from sklearn.linear_model import Ridge
+
+        n_dims = _check.integer("n_dims", n_dims, least=1)
+        penalty = _check.number("penalty", penalty, least=0)
         mean, joint_mean = inputs.mean(axis=0, dtype=np.float64), joint.mean(axis=0, dtype=np.float64)
         spread = float(np.sqrt(inputs.var(axis=0, dtype=np.float64).sum()))
         values, known = (inputs - mean) / spread, joint - joint_mean
@@ -81,6 +86,34 @@ class PrivateMap:
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, Any]) -> "PrivateMap":
-        """Inverse of ``to_arrays``."""
-        names = [field.name for field in fields(cls) if field.name != "spread"]
-        return cls(spread=float(arrays["spread"]), **{name: np.asarray(arrays[name], np.float32) for name in names})
+        """Inverse of ``to_arrays``; a KeyError or ValueError names what is missing, misshapen or not finite."""
+        names = [field.name for field in fields(cls)]
+        if missing := [name for name in names if name not in arrays]:
+            # double quotes only: the text of a KeyError is shown with a backslash before each single quote otherwise
+            msg = f"of a map to private dimensions {', '.join(missing)} is missing; run clipdim.tl.private again"
+            raise KeyError(msg)
+        found = {name: _finite(name, arrays[name]) for name in names}
+        features, out_dim, n_dims = found["mean"].size, found["joint_mean"].size, found["axes"].shape[-1:]
+        shapes = {
+            "mean": (features,),
+            "spread": (),
+            "joint_mean": (out_dim,),
+            "coefficients": (out_dim, features),
+            "axes": (features, *n_dims),
+        }
+        for name, shape in shapes.items():
+            if found[name].shape != shape:
+                msg = (
+                    f"{name} of a map to private dimensions has shape {found[name].shape} where the others ask for "
+                    f"{shape}; run clipdim.tl.private again"
+                )
+                raise ValueError(msg)
+        return cls(spread=float(arrays["spread"]), **{name: found[name] for name in names if name != "spread"})
+
+
+def _finite(name: str, values: Any) -> np.ndarray:
+    found = np.asarray(values)
+    if found.dtype.kind not in "iuf" or not np.isfinite(found).all():
+        msg = f"{name} of a map to private dimensions must hold finite numbers; run clipdim.tl.private again"
+        raise ValueError(msg)
+    return found.astype(np.float32)

@@ -1,10 +1,27 @@
-"""Similarities across modalities of the same cell and of different ones."""
+"""Which cells of one embedding are compared with which of another, as examples of cells that are not the same."""
 
 import numpy as np
 
 
 def draw_negatives(n_cells: int, n_drawn: int = 5_000) -> np.ndarray:
-    """Draw two different cells many times, always the same ones: two rows of cell numbers, each (drawn,)."""
+    """Draw two different cells many times, always the same ones.
+
+    Parameters
+    ----------
+    n_cells
+        Number of cells.
+    n_drawn
+        How often; where there are no more ways than that to take two in order, each is taken once.
+
+    Returns
+    -------
+    Two rows of cell numbers, each (n_drawn,), or shorter.
+
+    Examples
+    --------
+    >>> draw_negatives(3).tolist()
+    [[0, 0, 1, 1, 2, 2], [1, 2, 0, 2, 0, 1]]
+    """
     if n_cells < 2:
         return np.empty((2, 0), dtype=np.int64)
     if n_cells * (n_cells - 1) <= n_drawn:

@@ -18,7 +18,8 @@ _TREE_MAX_COLUMNS = 6
 _BRUTE_MAX_QUERIES = 200_000
 # candidates beyond the neighbours: as many may be equally distant, or reordered by the rounding of expanded squares
 _SPARE = 5
-_BLOCK = 4096
+# queries ranked at once, whose candidates stay in the cache
+_BLOCK = 1024
 
 
 @dataclass(frozen=True)
@@ -256,10 +257,12 @@ def _rank(
         block = slice(start, start + _BLOCK)
         # ascending, so that the first of equally distant ones comes first
         places = np.sort(candidates[block], axis=1)
-        exact = np.linalg.norm(points[places].astype(np.float64) - queries[block, None], axis=2)
+        apart = points[places].astype(np.float64)
+        apart -= queries[block, None]
+        exact = np.einsum("ijk,ijk->ij", apart, apart)
         if own is not None:
             exact[places == own[block, None]] = np.inf
         order = np.argsort(exact, axis=1, kind="stable")[:, :n_neighbors]
-        distances[block] = np.take_along_axis(exact, order, axis=1)
+        distances[block] = np.sqrt(np.take_along_axis(exact, order, axis=1))
         rows[block] = np.take_along_axis(places, order, axis=1)
     return distances, rows

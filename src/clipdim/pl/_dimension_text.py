@@ -5,13 +5,12 @@ from mudata import MuData
 
 from clipdim import _keys
 from clipdim._mudata import read_dimensions
-
-_ESTIMATORS = {"mle": "MLE", "twonn": "TwoNN", "lpca": "local PCA"}
+from clipdim.dimension.estimators import ESTIMATORS
 
 
 def dimension_label(estimator: str) -> str:
     """Label of an axis."""
-    return f"intrinsic dimension ({_ESTIMATORS.get(estimator, estimator)})"
+    return f"intrinsic dimension ({ESTIMATORS[estimator].label if estimator in ESTIMATORS else estimator})"
 
 
 def cells_text(cells: str) -> str:

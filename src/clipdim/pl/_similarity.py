@@ -8,6 +8,7 @@ from mudata import MuData
 
 from clipdim import _keys
 from clipdim._mudata import read_embeddings, read_fit
+from clipdim.evaluation.similarity import draw_negatives
 from clipdim.pl._cells import choose_cells
 from clipdim.pl._style import NEGATIVE, POSITIVE, filled_histogram, finish, legend_above, panel_axes, styled
 
@@ -97,11 +98,5 @@ def similarity(
 
 def _similarities(u: np.ndarray, v: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Inner products of the same rows, and of different rows: all of them, or a fixed random sample."""
-    n_cells = len(u)
-    rng = np.random.default_rng(0)
-    if n_cells * (n_cells - 1) <= _MAX_NEGATIVES:
-        row, column = np.nonzero(~np.eye(n_cells, dtype=bool))
-    else:
-        row = rng.integers(n_cells, size=_MAX_NEGATIVES)
-        column = (row + rng.integers(1, n_cells, size=_MAX_NEGATIVES)) % n_cells
+    row, column = draw_negatives(len(u), _MAX_NEGATIVES)
     return np.einsum("ij,ij->i", u, v), np.einsum("ij,ij->i", u[row], v[column])

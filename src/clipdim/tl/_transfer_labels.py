@@ -10,7 +10,7 @@ from mudata import MuData
 from clipdim import _check, _keys, _mudata
 from clipdim._warn import warn
 from clipdim.evaluation.calibration import Calibration, calibrate, reliability
-from clipdim.evaluation.transfer import votes, votes_among
+from clipdim.evaluation.votes import votes, votes_among
 from clipdim.neighbors import draw_rows
 
 MAX_CALIBRATION_CELLS = 10_000

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from clipdim import _check
 from clipdim.neighbors import nearest_neighbors, nearest_points
 
 _BLOCK = 16_384
@@ -115,13 +116,11 @@ def votes_among(
 
 
 def _voters(n_neighbors: int, n_points: int) -> int:
-    if not isinstance(n_neighbors, int | np.integer) or isinstance(n_neighbors, bool) or n_neighbors < 1:
-        msg = f"n_neighbors={n_neighbors!r} must be an integer of at least 1, for instance 15"
-        raise ValueError(msg)
+    n_neighbors = _check.integer("n_neighbors", n_neighbors, least=1, hint="for instance 15")
     if n_points < 1:
         msg = "no labelled cell is there to vote; label more cells"
         raise ValueError(msg)
-    return min(int(n_neighbors), n_points)
+    return min(n_neighbors, n_points)
 
 
 def _count(distances: np.ndarray, codes: np.ndarray) -> Votes:
