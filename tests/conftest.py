@@ -118,6 +118,26 @@ def make_fit():
     return make
 
 
+@pytest.fixture
+def through_file(tmp_path):
+    """
+    Return a function that writes a MuData in a format, `"h5mu"` or `"zarr"`, and reads it back.
+
+    zarr in memory: of a small MuData the many files of its folder take most of the time.
+    """
+
+    def write_and_read(mdata, form):
+        if form == "zarr":
+            store = pytest.importorskip("zarr").storage.MemoryStore()
+            mdata.write_zarr(store)
+            return mudata.read_zarr(store)
+        path = tmp_path / f"written{len(list(tmp_path.iterdir()))}.h5mu"
+        mdata.write_h5mu(path)
+        return mudata.read_h5mu(path)
+
+    return write_and_read
+
+
 def _contents(mdata):
     """All that a MuData holds, copied, in nested dicts."""
     return {

@@ -48,7 +48,7 @@ VARIATIONS = {
     "batch_size": (batch_size, [128, 256, 512, 1024, 2048, 4096, 0]),
     "lr": (lambda value: replace(FORMER, lr=value), [1e-3, 2e-3, 4e-3, 8e-3, 1.6e-2]),
     "optimizer": (optimizer, ["adam", "adamw"]),
-    "one_cycle": (lambda value: replace(FORMER, one_cycle=value, lr=FORMER.lr / (1 if value else 4)), [0, 1]),
+    "one_cycle": (lambda value: replace(FORMER, one_cycle=bool(value), lr=FORMER.lr / (1 if value else 4)), [0, 1]),
     "temperature_rate": (lambda value: replace(FORMER, temperature_rate=value), [1.0, 2.0, 4.0, 8.0, 16.0]),
     "initial_temperature": (lambda value: replace(FORMER, initial_temperature=value), [0.05, 0.1, 0.2, 0.5, 1.0]),
     "precision": (lambda value: replace(FORMER, precision=value), ["float32", "bfloat16"]),

@@ -59,6 +59,21 @@ def test_small_batches_are_joined(make):
     assert names[codes[:70]].tolist() == donor[:70].tolist()
 
 
+def test_batches_are_as_large_as_their_cells_to_train_on(make):
+    donor = np.repeat(["a", "b", "c"], [40, 30, 30])
+    cells = np.r_[:40, 40:50, 70:80]
+    with pytest.warns(UserWarning, match=r"2 batches have fewer than 16 paired cells .*'b' \(10\), 'c' \(10\)"):
+        codes, names = batch_codes(make(donor=donor), "donor", cells)
+    assert names[codes].tolist() == ["a"] * 40 + ["small batches"] * 60
+
+
+def test_a_batch_of_just_enough_cells_is_not_small(make):
+    donor = np.repeat(["a", "b", "c"], [40, 16, 15])
+    with pytest.warns(UserWarning, match="batch 'c' has 15 paired cells"):
+        codes, names = codes_of(make(donor=donor), "donor")
+    assert names[codes].tolist() == donor.tolist()
+
+
 def test_one_small_batch_stays(make):
     donor = np.repeat(["a", "b"], [40, 5])
     with pytest.warns(UserWarning, match="batch 'b' has 5 paired cells: .* join it"):

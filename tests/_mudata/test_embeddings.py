@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 
 from clipdim._mudata import embeddings as rooms
-from clipdim._mudata import read_embeddings, read_fit, write_embeddings, write_fit, write_split
+from clipdim._mudata import read_embeddings, read_fit, write_embeddings, write_fit, write_private, write_split
 
 
 @pytest.fixture
@@ -62,6 +62,28 @@ def test_read_embeddings(fitted):
         np.testing.assert_array_equal(found.by_modality[name], expected)
     split = dict(zip(fitted.obs_names, found.split, strict=True))
     assert [split[cell] for cell in "abcde"] == ["held-out", "train", "train", "held-out", "held-out"]
+
+
+def test_a_cell_that_lost_a_modality_is_of_no_split(fitted):
+    assert fitted.obs_names[read_embeddings(fitted, read_fit(fitted), "clipdim").of_split("train")].tolist() == sorted(
+        "bc", key=fitted.obs_names.get_loc
+    )
+    fitted.mod["prot"] = fitted["prot"][fitted["prot"].obs_names != "b"].copy()
+    fitted.update()
+    found = read_embeddings(fitted, read_fit(fitted), "clipdim")
+    assert fitted.obs_names[found.of_split("train")].tolist() == ["c"]
+    assert found.split[fitted.obs_names.get_loc("b")] == "train"
+
+
+def test_a_new_embedding_takes_away_what_belongs_to_the_old_one(fitted):
+    own = {name: np.zeros((4, 3)) for name in ("rna", "prot")}
+    for key in ("clipdim", "other"):
+        write_private(fitted, own, np.zeros((5, 8)), key=key)
+    write_embeddings(fitted, {"rna": np.ones((4, 2))}, {"rna": np.ones(4)}, key="clipdim")
+    assert "X_clipdim_complete" not in fitted.obsm
+    assert "X_clipdim_private" not in fitted["rna"].obsm
+    assert "X_other_complete" in fitted.obsm
+    assert {"X_clipdim_private", "X_other_private"} <= set(fitted["prot"].obsm)  # it has no new embedding
 
 
 def test_missing_embedding(fitted):

@@ -34,6 +34,25 @@ def read(mdata, **arguments) -> Inputs:
     return read_inputs(mdata, **{**defaults, **arguments})
 
 
+def test_the_modalities_that_most_cells_have(adata):
+    """And the cells that have them, with others or not."""
+    has = {"rna": range(100), "prot": range(20), "atac": range(10, 80)}
+    mdata = mudata.MuData(
+        {
+            name: adata([f"cell{i}" for i in cells], np.arange(3.0 * len(cells)).reshape(-1, 3) + 0.5, prefix=name)
+            for name, cells in has.items()
+        }
+    )
+    inputs = read(mdata, holdout=0)
+    names, cells = inputs.commonest(inputs.train)
+    assert names == ["rna", "atac"]
+    assert set(mdata.obs_names[cells]) == {f"cell{i}" for i in has["atac"]}
+    few = inputs.train[[name in {f"cell{i}" for i in range(13)} for name in mdata.obs_names[inputs.train]]]
+    names, cells = inputs.commonest(few)
+    assert names == ["rna", "prot"]
+    assert set(cells) == set(few)
+
+
 @pytest.mark.parametrize("norm_fraction", [0.0, 0.25])
 def test_split(make, norm_fraction):
     mdata = make(120, lacking=20)

@@ -104,6 +104,6 @@ def test_indices_of_cells_with_other_names(trained, make_mdata, tmp_path):
     rename(other)
     for model in (trained, ContrastiveEncoders.load(tmp_path / "model", other)):
         for name in ("train_indices", "validation_indices"):
-            message = r"none of the \d+ cells of the MuData, such as \['lane1_.* such as \['cell.*mdata.update\(\)"
+            message = r"none of the \d+ cells of the MuData, such as \['lane1_.* such as \['cell.*mudata.MuData\("
             with pytest.raises(ValueError, match=message):
                 getattr(model, name)

@@ -4,6 +4,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.stats import binomtest
 from sklearn.calibration import calibration_curve
 
 from clipdim import pl
@@ -40,12 +41,14 @@ def test_curve_is_that_of_scikit_learn(transferred):
     assert sum(bar.get_height() for bar in histogram) == len(assigned)
 
 
-def test_error_bars_cover_the_accuracy(transferred):
-    ax = pl.reliability(transferred, "cell_type", n_bins=20)
+def test_error_bars_are_the_intervals_of_wilson(transferred):
+    ax = pl.reliability(transferred, "cell_type")
     bars = np.array([segment[:, 1] for segment in ax.containers[0].lines[2][0].get_segments()])
-    accuracy = drawn(ax)[1]
-    assert np.all((bars[:, 0] <= accuracy) & (accuracy <= bars[:, 1]))
-    assert np.all((bars >= 0) & (bars <= 1))
+    assigned = transferred.obs[transferred.obs["guess"] != "unassigned"]
+    right = assigned["guess"].astype(str) == assigned["cell_type"].astype(str)
+    of_bins = right.groupby(np.floor(10 * assigned["guess_confidence"])).agg(["sum", "size"])
+    expected = [binomtest(k, n).proportion_ci(method="wilson") for k, n in of_bins.to_numpy()]
+    np.testing.assert_allclose(bars, [[interval.low, interval.high] for interval in expected], atol=1e-4)
 
 
 def test_bins_with_few_cells_are_not_drawn(transferred):

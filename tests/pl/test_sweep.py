@@ -84,6 +84,16 @@ def test_lines_are_means_and_bands_percentiles():
     ]
 
 
+def test_colours_of_the_legend_are_those_of_the_lines():
+    modalities = ("rna", "prot", "atac")
+    for ax in pl.sweep(build(modalities=modalities))[1:]:
+        of_lines = list(dict.fromkeys(to_hex(line.get_color()) for line in ax.lines if line.get_marker() == "o"))
+        handles = ax.get_legend().legend_handles[: len(of_lines)]
+        assert len(of_lines) >= 3
+        assert [to_hex(handle.get_color()) for handle in handles] == of_lines
+        assert [handle.get_label().split(" to ")[0] for handle in handles][:3] == list(modalities)
+
+
 def test_several_targets_are_averaged():
     mdata = build(modalities=("rna", "prot", "atac"))
     table = mdata.uns["clipdim_sweep"]["table"]

@@ -125,6 +125,22 @@ def test_class_with_one_cell(hand_made_fit):
     assert table.loc[table["label"] == "rare", "n_cells"].unique().tolist() == [1]
 
 
+def test_cells_of_the_norm_set_neither_vote_nor_count(hand_made_fit):
+    mdata, rna, prot, split = hand_made_fit
+    joint, types = (rna + prot) / 2, mdata.obs["cell_type"].to_numpy().astype(str)
+    norm_set = np.arange(160) % 3 == 0
+    split[norm_set] = "norm set"
+    mdata.obs["clipdim_split"] = pd.Categorical(split)
+    mdata.obs["cell_type"] = np.where(norm_set, "B", types)  # would outvote the others
+    table = classify(mdata, "cell_type")
+    train, held_out = split == "train", split == "held-out"
+    predicted = KNeighborsClassifier(15).fit(joint[train], types[train]).predict(joint[held_out])
+    found = accuracy(table, split="held-out", method="joint k-NN", kind="overall")
+    assert found == pytest.approx(np.mean(predicted == types[held_out]))
+    overall = table[table["kind"] == "overall"].groupby("split")["n_cells"].unique()
+    assert overall.map(list).to_dict() == {"held-out": [held_out.sum()], "train": [train.sum()]}
+
+
 def test_nothing_held_out(hand_made_fit):
     mdata = hand_made_fit[0]
     mdata.obs["clipdim_split"] = pd.Categorical(["train"] * mdata.n_obs)

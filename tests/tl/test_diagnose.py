@@ -1,6 +1,7 @@
 """Each reading of `tl.diagnose` on data built to trigger it, and on data where it must stay silent."""
 
 from dataclasses import replace
+from itertools import combinations
 
 import mudata
 import numpy as np
@@ -8,6 +9,9 @@ import pandas as pd
 import pytest
 import torch
 from anndata import AnnData
+from scipy.special import logsumexp
+from sklearn.metrics import balanced_accuracy_score
+from sklearn.neighbors import KNeighborsClassifier
 
 import clipdim
 from clipdim.contrast import RECIPES, info_nce
@@ -101,6 +105,141 @@ def test_values_equal_their_definitions(sound):
         spaces = [torch.from_numpy(sound[one].obsm["X_clipdim"][cells]) for one in ("x", "y")]
         losses[name] = info_nce(*spaces, temperature).item()
     assert values["overfitting"] == pytest.approx(losses["held-out"] - losses["train"], abs=1e-5)
+
+
+def made_by_hand(names, *, batches=1):
+    """
+    A fit of 240 cells, every second one held out, whose modalities agree less and less.
+
+    Batches lie apart in the embedding. Temperatures differ from pair to pair, norms from modality to modality.
+    """
+    rng = np.random.default_rng(0)
+    cells = pd.DataFrame(index=[f"cell{i}" for i in range(240)])
+    batch = rng.integers(batches, size=240)
+    shared = rng.normal(size=(240, 4)) + (2 * np.eye(4)[batch] if batches > 1 else 0)
+    modalities = {}
+    for place, name in enumerate(names):
+        values = shared + (0.5 + place) * rng.normal(size=shared.shape)
+        modalities[name] = AnnData(np.ones((240, 1), np.float32), obs=cells.copy())
+        modalities[name].var_names = [f"{name}0"]
+        modalities[name].obsm["X_clipdim"] = values.astype(np.float32) / np.float32(
+            np.linalg.norm(values, axis=1, keepdims=True)
+        )
+        modalities[name].obs["clipdim_norm"] = 1 + 0.1 * (1 + place) * rng.uniform(size=240)
+    mdata = mudata.MuData(modalities)
+    mdata.obsm["X_clipdim"] = np.mean([mdata[name].obsm["X_clipdim"] for name in names], axis=0)
+    mdata.obs["clipdim_split"] = pd.Categorical(np.where(np.arange(240) % 2, "held-out", "train"))
+    mdata.obs["donor"] = pd.Categorical(np.array(["a", "b", "c"])[batch])
+    pairs = pd.DataFrame(list(combinations(names, 2)), columns=["first", "second"])
+    mdata.uns["clipdim"] = {
+        "version": clipdim.__version__,
+        "params": {"modalities": np.array(names, dtype=object)},
+        "encoders": {},
+        "pairs": pairs.assign(temperature=0.1 * (1 + pairs.index)),
+    }
+    complete(mdata, [*names, "joint"])
+    if batches > 1:
+        mdata.uns["clipdim"]["params"]["batch_key"] = "donor"
+    return mdata
+
+
+def similarities(mdata, cells):
+    """Matrix of the similarities of each pair of modalities."""
+    embeddings = [adata.obsm["X_clipdim"][cells].astype(float) for adata in mdata.mod.values()]
+    return [u @ v.T for u, v in combinations(embeddings, 2)]
+
+
+def closer_than_the_partner(similarity, same):
+    """Share of the other cells of the batch that come before the partner, mean of both directions."""
+    found = []
+    for s in (similarity, similarity.T):
+        closer = ((s > np.diagonal(s)[:, None]) & same).sum(axis=1)
+        found.append(closer / (same.sum(axis=1) - 1))
+    return np.mean(found, axis=0)
+
+
+def loss(similarity, same, temperature):
+    logits = np.where(same, similarity / temperature, -np.inf)
+    both = [logsumexp(logits, axis=axis) - np.diagonal(logits) for axis in (0, 1)]
+    return np.mean(both)
+
+
+@pytest.mark.parametrize(("names", "batches"), [("xy", 1), ("xyz", 1), ("xy", 3), ("xyz", 3)])
+def test_values_of_batches_and_of_the_worst_pair_equal_their_definitions(names, batches):
+    """Negatives, ranks and losses are of the same batch; of three pairs the worst counts, for losses their mean."""
+    mdata = made_by_hand(tuple(names), batches=batches)
+    held_out = np.arange(240) % 2 == 1
+    donor = mdata.obs["donor"].to_numpy()
+    same = {name: np.equal.outer(donor[cells], donor[cells]) for name, cells in splits_of(held_out)}
+    of_split = {name: similarities(mdata, cells) for name, cells in splits_of(held_out)}
+    measured, within = of_split["held-out"], same["held-out"]
+    closer = [closer_than_the_partner(s, within) for s in measured]
+    positive = [np.diagonal(s) for s in measured]
+    negative = [s[within & ~np.eye(len(s), dtype=bool)] for s in measured]
+    values = diagnose(mdata).set_index("check")["value"]
+    assert values["matching"] == pytest.approx(max(one.mean() for one in closer), abs=1e-6)
+    assert values["resolution"] == pytest.approx(1 + max(np.median(one) for one in closer) * 59)
+    assert values["misplaced_cells"] == pytest.approx(max((one > 0.5).mean() for one in closer))
+    assert values["positive_similarity"] == pytest.approx(min(map(np.median, positive)), rel=1e-5)
+    margins = [np.median(p) - np.quantile(n, 0.95) for p, n in zip(positive, negative, strict=True)]
+    assert values["separation"] == pytest.approx(min(margins), abs=1e-5)
+    temperatures = mdata.uns["clipdim"]["pairs"]["temperature"]
+    losses = {
+        name: np.mean([loss(s, same[name], t) for s, t in zip(of_split[name], temperatures, strict=True)])
+        for name in of_split
+    }
+    assert values["overfitting"] == pytest.approx(losses["held-out"] - losses["train"], abs=1e-5)
+    if batches > 1:
+        joint = mdata.obsm["X_clipdim"]
+        knn = KNeighborsClassifier(15).fit(joint[~held_out], donor[~held_out])
+        skill = balanced_accuracy_score(donor[held_out], knn.predict(joint[held_out]), adjusted=True)
+        assert values["batch_mixing"] == pytest.approx(skill)
+        assert values["batch_size"] == pd.Series(donor[~held_out]).value_counts().min()
+
+
+def splits_of(held_out):
+    return [("held-out", held_out), ("train", ~held_out)]
+
+
+def test_norms_of_the_modality_where_they_spread_most():
+    mdata = made_by_hand(("x", "y", "z"))
+    mdata.uns["clipdim"]["params"]["recipe"]["similarity"] = "inner"
+    norms = mdata["z"].obs["clipdim_norm"].to_numpy()[1::2]
+    value = diagnose(mdata).set_index("check").loc["norms", "value"]
+    assert value == pytest.approx(norms.std() / norms.mean(), rel=1e-6)
+
+
+def test_values_of_a_hand_made_history():
+    mdata = made_by_hand(("x", "y"))
+    result = mdata.uns["clipdim"]
+    logs = np.array([-1.0, -2, -3, -3.2, -3.3, -3.35, -3.38, -3.5])
+    x, y = np.array([2, 2, 3, 3, 4, 4.5, 4.6, 5.0]), np.array([9, 9, 8, 7, 6, 6.2, 6.5, 5.5])
+    result["params"]["recipe"]["initial_temperature"] = 1.0
+    result["history"] = pd.DataFrame(
+        {
+            "temperature": np.exp(logs),
+            "held_out_loss": [3, 2.5, 2, 1.5, 1, 1.2, 1.1, 1.3],
+            "intrinsic_dimension_x": x,
+            "intrinsic_dimension_y": y,
+        }
+    )
+    values = diagnose(mdata).set_index("check")["value"]
+    # the last quarter of eight epochs is two
+    assert values["temperature"] == pytest.approx((3.5 - 3.35) / 3.5)
+    moved = [abs(one[-2:].mean() / one[-4:-2].mean() - 1) for one in (x, y)]
+    assert moved[0] > moved[1] + 0.05
+    assert values["dimension_settled"] == pytest.approx(moved[0])
+    assert values["held_out_loss"] == pytest.approx(0.3)
+
+
+@pytest.mark.parametrize(("share", "n_named"), [(0.85, 0), (0.75, 1)])
+def test_a_batch_of_nearly_all_cells_holds_a_category_by_chance(share, n_named):
+    mdata = made_by_hand(("x", "y"), batches=3)
+    order = np.random.default_rng(0).permutation(240)
+    mdata.obs["donor"] = pd.Categorical(np.where(order < share * 240, "a", "b"))
+    mdata.obs["cell_type"] = pd.Categorical(np.where(order < 30, "NK", "T"))
+    table = diagnose(mdata).set_index("check")
+    assert table.loc["batch_categories", "value"] == n_named
 
 
 def test_noise_says_that_nothing_shared_was_found(nothing_shared):
@@ -385,7 +524,7 @@ def test_every_cell_its_own_batch(sound):
         diagnose(sound)
 
 
-def complete(mdata):
+def complete(mdata, spaces=("rna", "prot", "joint")):
     """Add to a hand-made fit what only `tl.fit` knows."""
     record = {"estimate": 4.0, "low": 3.5, "high": 4.5, "n_cells": 60, "n_neighbors": 20, "cells": "held-out"}
     recipe = {"similarity": "cosine", "initial_temperature": 0.2, "max_epochs": 3, "batch_size": 256}
@@ -393,10 +532,11 @@ def complete(mdata):
     mdata.uns["clipdim"] |= {
         "history": pd.DataFrame({"temperature": [0.2, 0.1, 0.1], "held_out_loss": [3.0, 2.0, 2.0]}),
         "temperature": 0.1,
-        "intrinsic_dimension": {name: dict(record) for name in ("rna", "prot", "joint")},
+        "intrinsic_dimension": {name: dict(record) for name in spaces},
     }
     for modality in mdata.mod.values():
-        modality.obs["clipdim_norm"] = 1.0
+        if "clipdim_norm" not in modality.obs:
+            modality.obs["clipdim_norm"] = 1.0
 
 
 def test_three_modalities_the_worst_pair_counts(make_mdata):
@@ -408,18 +548,13 @@ def test_three_modalities_the_worst_pair_counts(make_mdata):
     assert "atac" in table.loc["separation", "reading"]
 
 
-@pytest.mark.parametrize("suffix", ["h5mu", "zarr"])
-def test_a_fit_read_back_and_the_table_in_the_file(sound, tmp_path, suffix):
-    path = tmp_path / f"cells.{suffix}"
-    read = mudata.read_zarr if suffix == "zarr" else mudata.read_h5mu
-    getattr(sound, f"write_{suffix}")(path)
-    again = read(path)
+@pytest.mark.parametrize("form", ["h5mu", "zarr"])
+def test_a_fit_read_back_and_the_table_in_the_file(sound, through_file, form):
+    again = through_file(sound, form)
     table = diagnose(again)
     pd.testing.assert_frame_equal(table, diagnose(sound))
     pd.testing.assert_frame_equal(again.uns["clipdim"]["diagnose"], table)
-    second = tmp_path / f"again.{suffix}"
-    getattr(again, f"write_{suffix}")(second)
-    stored = read(second).uns["clipdim"]["diagnose"].reset_index(drop=True)
+    stored = through_file(again, form).uns["clipdim"]["diagnose"].reset_index(drop=True)
     pd.testing.assert_frame_equal(stored, table, check_dtype=False, check_index_type=False)
     table.loc[0, "verdict"] = "changed"
     assert again.uns["clipdim"]["diagnose"].loc[0, "verdict"] == "ok"

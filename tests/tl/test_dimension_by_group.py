@@ -1,6 +1,5 @@
 """Groups that are measured from equally many cells."""
 
-import mudata
 import numpy as np
 import pandas as pd
 import pytest
@@ -92,18 +91,13 @@ def test_the_same_number_for_all_modalities(hand_made_fit):
 
 
 @pytest.mark.filterwarnings("ignore:group")
-@pytest.mark.parametrize("format", ["h5mu", "zarr"])
-def test_table_survives_the_file(hand_made_fit, tmp_path, format):
+@pytest.mark.parametrize("form", ["h5mu", "zarr"])
+def test_table_survives_the_file(hand_made_fit, through_file, form):
     mdata = hand_made_fit[0]
     settings = {"groupby": "cell_type", "cells": "all", "n_neighbors": 5, "n_per_group": "equal"}
     table = intrinsic_dimension(mdata, **settings, key_added="d")
     pd.testing.assert_frame_equal(table, intrinsic_dimension(mdata, **settings))
-    if format == "h5mu":
-        mdata.write_h5mu(tmp_path / "m.h5mu")
-        again = mudata.read_h5mu(tmp_path / "m.h5mu")
-    else:
-        mdata.write_zarr(tmp_path / "m.zarr")
-        again = mudata.read_zarr(tmp_path / "m.zarr")
+    again = through_file(mdata, form)
     for column in table:
         assert again.uns["d"][column].tolist() == table[column].tolist()
     np.testing.assert_array_equal(again.obs["d"], mdata.obs["d"])

@@ -247,7 +247,7 @@ def test_replaced_modality_of_the_same_size(make_mdata, unchanged):
     replaced = mdata["prot"].copy()
     replaced.obs_names = "new " + replaced.obs_names
     mdata.mod["prot"] = replaced
-    with unchanged(mdata), pytest.raises(ValueError, match=r"'prot' has cells .* call mdata.update\(\) first"):
+    with unchanged(mdata), pytest.raises(ValueError, match=r"'prot' has cells .* call mdata.update\(\)"):
         fit(mdata, **QUICK)
 
 

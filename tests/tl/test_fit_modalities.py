@@ -65,10 +65,10 @@ def embeddings(mdata, slot="X_clipdim"):
 
 
 @pytest.fixture(scope="module", params=MAKERS)
-def fitted(request):
+def fitted(request, plain):
     """A fit of each kind of cells; tests work on copies."""
     mdata = MAKERS[request.param]()
-    fit(mdata, 6, holdout=0.2, **QUICK)
+    fit(mdata, 6, recipe=plain, holdout=0.2, **QUICK)
     return mdata
 
 
@@ -162,13 +162,11 @@ def test_query_with_some_of_the_modalities(fitted):
 
 
 @pytest.mark.filterwarnings("ignore:.*Consolidated metadata", "ignore:.*zarr.*:FutureWarning")
-@pytest.mark.parametrize("format", ["h5mu", "zarr"])
-def test_through_a_file(format, tmp_path, assert_same):
+@pytest.mark.parametrize("form", ["h5mu", "zarr"])
+def test_through_a_file(form, through_file, assert_same):
     fitted = chain()
     fit(fitted, 6, **QUICK)
-    path = tmp_path / f"cells.{format}"
-    getattr(fitted, f"write_{format}")(path)
-    read = getattr(mudata, f"read_{format}")(path)
+    read = through_file(fitted, form)
     assert_same(dict(read.uns["clipdim"]), dict(fitted.uns["clipdim"]))
     pd.testing.assert_series_equal(read.obs["clipdim_split"], fitted.obs["clipdim_split"])
     np.testing.assert_array_equal(read.obsm["X_clipdim"], fitted.obsm["X_clipdim"])

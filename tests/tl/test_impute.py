@@ -186,6 +186,16 @@ def test_too_few_held_out_cells(make_pair):
     assert table["n_cells"].unique().tolist() == [56]
 
 
+@pytest.mark.filterwarnings("ignore:40 cells .* were held out")
+def test_cells_that_measure_are_not_learned_from(make_pair):
+    """Noise cannot be predicted from other cells, and could be from the cell itself."""
+    reference, query = make_pair(holdout=0.1)
+    reference["prot"].layers["noise"] = np.random.default_rng(0).normal(size=reference["prot"].shape)
+    found = impute(query, reference, "prot", layer="noise", method="knn", n_neighbors=1)
+    assert found.uns["clipdim_impute"]["accuracy"]["cells"].unique().tolist() == ["train"]
+    assert abs(found.var["correlation"].mean()) < 0.15
+
+
 def test_raw_counts_are_said(pair):
     reference, query = pair
     reference["prot"].layers["counts"] = np.random.default_rng(0).poisson(30, reference["prot"].shape)

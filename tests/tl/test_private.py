@@ -298,11 +298,9 @@ def test_loadings_without_private_dimensions_say_what_to_run(fitted):
 
 
 @pytest.mark.parametrize("form", ["h5mu", "zarr"])
-def test_round_trip(fitted, tmp_path, assert_same, make_mdata, form):
+def test_round_trip(fitted, through_file, assert_same, make_mdata, form):
     private(fitted, n_dims=3)
-    path = tmp_path / f"fitted.{form}"
-    fitted.write(path) if form == "h5mu" else fitted.write_zarr(path)
-    again = mudata.read_h5mu(path) if form == "h5mu" else mudata.read_zarr(path)
+    again = through_file(fitted, form)
     assert_same(again.uns["clipdim"], fitted.uns["clipdim"])
     new = [make_mdata(50, seed=1) for _ in range(2)]
     embed(new[0], fitted)

@@ -1,5 +1,4 @@
 import matplotlib.pyplot as plt
-import mudata
 import numpy as np
 import pandas as pd
 import pytest
@@ -101,6 +100,17 @@ def test_training_matches_better_than_projection():
     assert mdata.uns["by_pca"]["params"]["n_epochs"] == 0
 
 
+@pytest.mark.parametrize("method", ["refit", "distill"])
+@pytest.mark.parametrize("factor", [0.5, 2.0])
+def test_training_begins_at_the_temperature_of_the_fit_or_the_first_of_the_recipe_if_higher(fitted, method, factor):
+    """With a rate of next to nothing it ends there too."""
+    result = fitted.uns["clipdim"]
+    first = factor * result["temperature"]
+    result["params"]["recipe"] |= {"lr": 1e-9, "initial_temperature": first}
+    reduce(fitted, 3, method=method, max_epochs=1, **QUICK)
+    assert fitted.uns[KEY]["temperature"] == pytest.approx(max(first, result["temperature"]), rel=1e-4)
+
+
 def test_record_is_that_of_a_fit(fitted):
     before = dict(fitted.uns["clipdim"])
     reduce(fitted, 4, max_epochs=3, random_state=5, **QUICK)
@@ -127,17 +137,12 @@ def test_record_is_that_of_a_fit(fitted):
     assert found["n_cells"] == held_out.sum()
 
 
-@pytest.mark.parametrize("suffix", ["h5mu", "zarr"])
+@pytest.mark.parametrize("form", ["h5mu", "zarr"])
 @pytest.mark.parametrize("method", ["pca", "refit", "distill"])
-def test_everything_works_with_the_reduced_fit(fitted, make_mdata, method, suffix, tmp_path, assert_same):
+def test_everything_works_with_the_reduced_fit(fitted, make_mdata, method, form, through_file, assert_same):
     reduce(fitted, 3, method=method, max_epochs=2, **QUICK)
-    path = tmp_path / f"cells.{suffix}"
-    if suffix == "zarr":
-        fitted.write_zarr(path)
-        read = mudata.read_zarr(path)
-    else:
-        fitted.write_h5mu(path)
-        read = mudata.read_h5mu(path)
+    del fitted.uns["clipdim"]
+    read = through_file(fitted, form)
     assert_same(dict(read.uns[KEY]), dict(fitted.uns[KEY]))
     own, new = make_mdata(400, lacking=20), make_mdata(50, seed=3)
     embed(own, read, key=KEY, device="cpu")
@@ -161,12 +166,12 @@ def test_reduced_fit_can_be_reduced(fitted):
 
 def test_auto(make_mdata):
     for similarity, extra in (("cosine", 2), ("inner", 1)):
-        mdata = make_mdata(400)
+        mdata = make_mdata(150)
         fit(mdata, 12, similarity=similarity, max_epochs=3, holdout=0.3, **QUICK)
         for high, n_dims in ((2.2, 3), (4.0, 4), (0.3, 1)):
             mdata.uns["clipdim"]["intrinsic_dimension"]["joint"]["high"] = high
             reduce(mdata, method="pca", **QUICK)
-            assert mdata.obsm[SLOT].shape == (400, n_dims + extra)
+            assert mdata.obsm[SLOT].shape == (150, n_dims + extra)
 
 
 def test_seed_and_global_state(fitted):

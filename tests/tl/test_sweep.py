@@ -6,7 +6,6 @@ import subprocess
 import sys
 import time
 
-import mudata
 import numpy as np
 import pandas as pd
 import pytest
@@ -20,8 +19,7 @@ from clipdim.tl._sweeping import plan as plans
 QUICK = {"max_epochs": 2, "device": "cpu", "progress": False, "n_jobs": 1}
 
 
-@pytest.fixture
-def mdata(make_mdata):
+def make_cells(make_mdata):
     """200 cells with both modalities, 10 more with one; labels of all, in two columns, and two batches."""
     mdata = make_mdata(n_cells=210, lacking=5)
     rng = np.random.default_rng(1)
@@ -29,6 +27,11 @@ def mdata(make_mdata):
     mdata.obs["level"] = rng.integers(2, size=210)
     mdata.obs["donor"] = pd.Categorical(np.where(rng.uniform(size=210) < 0.5, "d1", "d2"))
     return mdata
+
+
+@pytest.fixture
+def mdata(make_mdata):
+    return make_cells(make_mdata)
 
 
 @pytest.fixture
@@ -112,10 +115,10 @@ def test_the_counts_stay_here(mdata, monkeypatch):
     assert len(pickle.dumps(plan)) < 50_000
 
 
-@pytest.mark.parametrize("file_type", ["h5mu", "zarr"])
+@pytest.mark.parametrize("form", ["h5mu", "zarr"])
 @pytest.mark.filterwarnings("ignore:.*Consolidated metadata", "ignore:.*zarr.*:FutureWarning")
 @pytest.mark.parametrize("out_dims", [[2, 4], [4]])
-def test_survives_a_file(mdata, tmp_path, assert_same, file_type, out_dims, count_fits):
+def test_survives_a_file(mdata, through_file, assert_same, form, out_dims, count_fits):
     count_fits[1][2] = RuntimeError("no such luck")
     arguments = {"n_repeats": 1, "label_keys": ["level"] if 2 in out_dims else [], **QUICK}
     if 2 in out_dims:
@@ -123,9 +126,7 @@ def test_survives_a_file(mdata, tmp_path, assert_same, file_type, out_dims, coun
             sweep(mdata, out_dims, **arguments)
     else:
         sweep(mdata, out_dims, **arguments)
-    path = tmp_path / f"cells.{file_type}"
-    getattr(mdata, f"write_{file_type}")(path)
-    read = getattr(mudata, f"read_{file_type}")(path).uns["clipdim_sweep"]
+    read = through_file(mdata, form).uns["clipdim_sweep"]
     expected = mdata.uns["clipdim_sweep"]
     pd.testing.assert_frame_equal(read["table"], expected["table"], check_exact=True, check_dtype=False)
     assert read["failures"].to_dict("list") == expected["failures"].to_dict("list")
@@ -230,6 +231,17 @@ def test_all_fits_fail(mdata, count_fits):
     assert len(mdata.uns["clipdim_sweep"]["failures"]) == 2
 
 
+def test_several_processes_give_the_same_numbers(mdata, tmp_path, plain):
+    # without pilots, which other processes run whole
+    arguments = {**QUICK, "recipe": plain, "n_repeats": 2, "label_keys": "level"}
+    alone = sweep(mdata, [2, 4], **arguments)
+    together = sweep(mdata, [2, 4], **{**arguments, "n_jobs": 2, "path": tmp_path / "sweep.jsonl"})
+    here, there = without_seconds(alone), without_seconds(together)
+    pd.testing.assert_frame_equal(here.drop(columns="value"), there.drop(columns="value"))
+    np.testing.assert_allclose(here["value"], there["value"], rtol=0.02, atol=0.03)
+    assert len((tmp_path / "sweep.jsonl").read_text().splitlines()) == 5
+
+
 class _EndsItsProcess:
     """In place of a recipe: as the kernel does to a process that takes too much memory."""
 
@@ -242,6 +254,7 @@ class _EndsItsProcess:
 
 @pytest.mark.filterwarnings("ignore:A worker stopped")
 def test_a_process_that_is_killed(mdata):
+    """After the test before it, whose processes are used again."""
     data = read_inputs(
         mdata,
         modalities=None,
@@ -346,17 +359,25 @@ OTHER = [
 ]
 
 
+@pytest.fixture(scope="module")
+def first_sweep(make_mdata, tmp_path_factory):
+    """What a sweep wrote."""
+    path = tmp_path_factory.mktemp("first") / "sweep.jsonl"
+    sweep(make_cells(make_mdata), [2], n_repeats=1, label_keys=["cell_type"], path=path, **QUICK)
+    return path.read_bytes()
+
+
 @pytest.mark.parametrize(("arguments", "message"), OTHER, ids=[str(case[0]) for case in OTHER])
-def test_refuses_to_go_on_with_other_settings(mdata, tmp_path, unchanged, count_fits, arguments, message):
+def test_refuses_to_go_on_with_other_settings(mdata, tmp_path, unchanged, count_fits, first_sweep, arguments, message):
     path = tmp_path / "sweep.jsonl"
+    path.write_bytes(first_sweep)
     mdata["rna"].obsm["X_other"] = mdata["rna"].X * 2
     first = {"n_repeats": 1, "label_keys": ["cell_type"], "path": path, **QUICK}
-    sweep(mdata, [2], **first)
-    content = path.read_bytes()
     with unchanged(mdata), pytest.raises(ValueError, match=f"holds 1 fits of another sweep.*{message}"):
         sweep(mdata, [2], **{**first, **arguments})
-    assert path.read_bytes() == content
-    assert len(count_fits[0]) == 1
+    assert path.read_bytes() == first_sweep
+    sweep(mdata, [2], **first)  # with the settings of then, nothing is left to do
+    assert count_fits[0] == []
 
 
 def test_refuses_other_data(mdata, make_mdata, tmp_path):
@@ -399,16 +420,6 @@ def test_refuses_a_file_of_something_else(mdata, tmp_path, content):
     with pytest.raises(ValueError, match=r"is not a file that clipdim.tl.sweep wrote"):
         sweep(mdata, [2], path=path, **QUICK)
     assert path.read_bytes() == content
-
-
-def test_several_processes_give_the_same_numbers(mdata, tmp_path):
-    arguments = {**QUICK, "n_repeats": 2, "label_keys": "level"}
-    alone = sweep(mdata, [2, 4], **arguments)
-    together = sweep(mdata, [2, 4], **{**arguments, "n_jobs": 2, "path": tmp_path / "sweep.jsonl"})
-    here, there = without_seconds(alone), without_seconds(together)
-    pd.testing.assert_frame_equal(here.drop(columns="value"), there.drop(columns="value"))
-    np.testing.assert_allclose(here["value"], there["value"], rtol=0.02, atol=0.03)
-    assert len((tmp_path / "sweep.jsonl").read_text().splitlines()) == 5
 
 
 SCRIPT = """

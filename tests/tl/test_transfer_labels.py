@@ -183,6 +183,28 @@ def test_no_cell_has_the_modalities_together(query):
     np.testing.assert_array_equal(query.obs["cell_type"][cells], expected)
 
 
+def test_cells_that_have_all_lack_one_class(query, reference):
+    """A class of which no labelled cell has both modalities is found by the joint embedding all the same."""
+    of_class = np.flatnonzero(np.random.default_rng(0).integers(3, size=400) == CLASSES.index("NK"))
+    mosaic = make_cells(400, 0, without={"rna": of_class[::2], "prot": of_class[1::2]})
+    assert set(mosaic.obs.loc[[f"s0_cell{row}" for row in of_class], "cell_type"]) == {"NK"}
+    mosaic.obs["clipdim_split"], mosaic.uns = reference.obs["clipdim_split"], reference.uns
+    transfer_labels(query, mosaic, "cell_type", min_confidence=0)
+    cells = (rows_of(query, "rna") >= 0) & (rows_of(query, "prot") >= 0)
+    labels = mosaic.obs["cell_type"].to_numpy().astype(str)
+    expected = naive_labels(mosaic.obsm["X_clipdim"], labels, embedding_of(query, "rna", "prot")[cells])
+    assert "NK" in expected
+    np.testing.assert_array_equal(query.obs["cell_type"][cells], expected)
+
+
+def test_all_cells_that_were_not_trained_on_calibrate(query, reference):
+    split = np.repeat(["train", "held-out", "norm set", ""], [240, 100, 40, 20])
+    reference.obs["clipdim_split"] = pd.Categorical(split, categories=["train", "held-out", "norm set"])
+    transfer_labels(query, reference, "cell_type")
+    sizes = query.uns["cell_type_transfer"]["calibration"].groupby("modalities")["n_cells"].sum()
+    assert sizes.to_dict() == {"rna": 160, "prot": 160, "rna + prot": 160}
+
+
 @pytest.mark.parametrize("batch_key", ["donor", ["donor", "lane"], np.array(["donor"], dtype=object)])
 def test_batches_are_predicted_from_other_batches(query, reference, batch_key):
     reference.obs["lane"] = "1"
@@ -222,14 +244,11 @@ def test_copy(query, reference, unchanged):
     pd.testing.assert_series_equal(copied.obs["cell_type"], query.obs["cell_type"])
 
 
-@pytest.mark.parametrize("kind", ["h5mu", "zarr"])
-def test_round_trip(query, reference, tmp_path, assert_same, kind):
+@pytest.mark.parametrize("form", ["h5mu", "zarr"])
+def test_round_trip(query, reference, through_file, assert_same, form):
     transfer_labels(query, reference, "cell_type")
     reference.uns["clipdim"]["params"]["batch_key"] = np.array(["donor"], dtype=object)
-    for mdata, name in ((query, "query"), (reference, "reference")):
-        getattr(mdata, f"write_{'h5mu' if kind == 'h5mu' else 'zarr'}")(tmp_path / f"{name}.{kind}")
-    read = mudata.read_h5mu if kind == "h5mu" else mudata.read_zarr
-    again, stored = read(tmp_path / f"query.{kind}"), read(tmp_path / f"reference.{kind}")
+    again, stored = (through_file(mdata, form) for mdata in (query, reference))
     assert_same(again.uns["cell_type_transfer"], query.uns["cell_type_transfer"])
     np.testing.assert_array_equal(again.obs["cell_type"].astype(str), query.obs["cell_type"].astype(str))
     np.testing.assert_array_equal(again.obs["cell_type_confidence"], query.obs["cell_type_confidence"])

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import matplotlib.pyplot as plt
 import mudata
 import numpy as np
@@ -156,13 +158,11 @@ def test_a_bound_without_room_warns_and_leaves_the_encoders(new, reference):
 
 
 @pytest.mark.parametrize("form", ["h5mu", "zarr"])
-def test_everything_works_with_the_updated_fit(new, reference, tmp_path, make_mdata, assert_same, form):
+def test_everything_works_with_the_updated_fit(new, reference, through_file, make_mdata, assert_same, form):
     new.obs["cell_type"] = pd.Categorical(np.where(np.arange(400) % 3, "T", "B"))
     update(new, reference, max_epochs=2, **QUICK)
     embed(reference, new, key=KEY)
-    path = tmp_path / f"new.{form}"
-    new.write(path) if form == "h5mu" else new.write_zarr(path)
-    again = mudata.read_h5mu(path) if form == "h5mu" else mudata.read_zarr(path)
+    again = through_file(new, form)
     assert_same(again.uns[KEY], new.uns[KEY])
     match(again, key=KEY)
     classify(again, "cell_type", key=KEY)
@@ -301,6 +301,28 @@ def test_what_is_no_new_sample_is_refused(new, reference):
         update(new, reference["rna"], **QUICK)
     with pytest.raises(ValueError, match="view"):
         update(new[:50], reference, **QUICK)
+
+
+def test_a_quarter_of_the_rate(new, make_mdata, plain):
+    """Adam moves a weight by the rate in a step, whatever the gradient; of two minibatches, two steps."""
+    reference = make_mdata(300)
+    recipe = replace(plain, one_cycle=False, weight_decay=0.0, lr=1e-3, batch_size=1_000)
+    fit(reference, 6, recipe=recipe, max_epochs=2, **QUICK)
+    update(new, reference, max_shift=2, max_epochs=1, **QUICK)
+    assert new.uns[KEY]["params"]["interpolation"] == 1
+    for name in ("rna", "prot"):
+        before, after = (of["encoders"][name] for of in (reference.uns["clipdim"], new.uns[KEY]))
+        moved = max(np.abs(after[part] - before[part]).max() for part in before if part.startswith("layers"))
+        assert 0.9 * 0.25e-3 < moved < 2.1 * 0.25e-3
+
+
+@pytest.mark.parametrize("more", [-1, 3])
+def test_epochs_are_those_of_the_recipe_or_of_the_fit_if_it_had_more(new, reference, more):
+    n_cells = 342 + 368  # of both samples, see above
+    by_recipe = replace(RECIPES["default"], batch_size=64).n_epochs(n_cells)
+    reference.uns["clipdim"]["params"]["n_epochs"] = by_recipe + more
+    update(new, reference, **QUICK)
+    assert len(new.uns[KEY]["history"]) == by_recipe + max(more, 0)
 
 
 def test_a_recipe_of_the_paper_goes_on(new, make_mdata):

@@ -57,8 +57,9 @@ def train(
     generator
         Source of the batches and the noise, on the same device.
     objective
-        What is lowered: a function of model and minibatch. By default the mean of the recipe's loss over the pairs of
-        modalities.
+        What is lowered, by default the mean of the recipe's loss over the pairs of modalities. It is called as
+        ``objective(model, inputs, groups=groups, norm_inputs=norm_inputs, generator=generator, gather=gather)`` with
+        the rows of a minibatch and returns a scalar. ``gather`` is None, or collects the rows of all processes.
     rows
         (cells x modalities) row of each cell in each modality's inputs, -1 where it lacks the modality. The loss is
         over the pairs of modalities that a cell has.
@@ -116,7 +117,8 @@ def train(
     n_epochs = recipe.n_epochs(n_cells * n_processes)
     optimizer = Optimizer(model, recipe, n_batches * n_epochs)
     trained = _trained_pairs(model, list(inputs), minibatches)
-    compute = partial(objective or Contrastive(), model, norm_inputs=norm_inputs, gather=gather)
+    lowered = Contrastive() if objective is None else objective
+    compute = partial(lowered, model, norm_inputs=norm_inputs, gather=gather)
     for index in range(n_epochs):
         model.train()
         total = torch.zeros((), device=training.device)

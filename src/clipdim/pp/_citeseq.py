@@ -40,7 +40,8 @@ def citeseq(
     protein
         Name of the protein modality; found by itself when it is called ``prot``, ``protein`` or ``adt``.
     batch_key
-        Column of ``mdata.obs`` or of a modality's ``.obs``: genes are chosen, and proteins centred, within its batches.
+        Column of each modality's ``.obs``, else of ``mdata.obs``: genes are chosen, and proteins centred, within its
+        batches.
     reference
         A MuData preprocessed by this function: use what it stored instead of learning it anew, so that the new sample
         can go to ``clipdim.tl.embed``. Only ``batch_key`` has an effect then (see ``clipdim.pp.protein``).

@@ -54,7 +54,7 @@ def protein(
         Number of principal components; reduced, with a warning, when there are too few cells or proteins.
         By default one less than the number of proteins that vary.
     batch_key
-        Column of ``mdata.obs`` or of the modality's ``.obs``: the means are taken within its batches. Fewer than 50
+        Column of the modality's ``.obs``, else of ``mdata.obs``: the means are taken within its batches. Fewer than 50
         cells in a batch give a warning.
     reference
         A MuData preprocessed by this function, whose means, scaling and loadings are used instead of learning them

@@ -57,7 +57,7 @@ def rna(
     n_comps
         Number of principal components; reduced, with a warning, when there are too few cells or genes.
     batch_key
-        Column of ``mdata.obs`` or of the modality's ``.obs``: genes are chosen that vary within its batches.
+        Column of the modality's ``.obs``, else of ``mdata.obs``: genes are chosen that vary within its batches.
     reference
         A MuData preprocessed by this function. Its target total, genes, scaling and loadings are used instead of
         learning them anew, so ``n_top_genes``, ``n_comps`` and ``batch_key`` have no effect. Totals are over the genes
