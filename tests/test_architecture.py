@@ -1,5 +1,6 @@
 """Conventions that hold for the whole package, checked on whatever its ``__all__`` lists."""
 
+import ast
 import inspect
 import re
 import subprocess
@@ -151,3 +152,45 @@ def test_no_file_names_a_registry_or_a_machine():
     unwanted = re.compile(rb"pypi[.]org|pythonhosted[.]org|download[.]pytorch[.]org|anaconda[.]org|[/](?:work|root)[/]")
     files = [ROOT / name for name in listing.stdout.split("\0") if name]
     assert [str(file) for file in files if file.is_file() and unwanted.search(file.read_bytes())] == []
+
+
+SLOTS = {"obs", "obsm", "obsp", "uns", "var", "varm", "layers", "obsmap"}
+# scanpy works on an AnnData: those that a function makes for itself are called so
+OWN_OBJECTS = {"cells", "result"}
+
+
+def slots_touched(file: Path) -> list[str]:
+    """Lines of a file that read or write a slot of an object that is not its own."""
+    found = []
+    tree = ast.parse(file.read_text())
+    called = [node.func for node in ast.walk(tree) if isinstance(node, ast.Call)]  # as the variance of an array
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute) and node.attr in SLOTS and node not in called:
+            if isinstance(node.value, ast.Name) and node.value.id in OWN_OBJECTS:
+                continue
+            found.append(f"{file.relative_to(ROOT)}:{node.lineno} {ast.unparse(node)}")
+    return found
+
+
+@pytest.mark.parametrize("room", ["pp", "tl", "pl", "model", "fitting"])
+def test_slots_are_touched_in_one_room_only(room):
+    files = sorted((ROOT / "src" / "clipdim" / room).rglob("*.py"))
+    assert [line for file in files for line in slots_touched(file)] == []
+
+
+@pytest.mark.parametrize(
+    ("function", "old", "new"),
+    [("embed", "mdata", "query"), ("update", "mdata", "query"), ("reduce", "n_dims", "out_dim")],
+)
+def test_old_names_of_arguments(function, old, new):
+    """They still reach the function, which refuses what they name here."""
+    call = getattr(import_module("clipdim.tl"), function)
+    given = {"mdata": 3, "reference": 3} if old == "mdata" else {"mdata": 3, old: 2}
+    given = {name: value for name, value in given.items() if name in {*parameters_of(call), old}}
+    with pytest.warns(FutureWarning, match=rf"{function}\({old}=\) is now {function}\({new}=\)") as warned:
+        with pytest.raises(TypeError, match="expected a MuData, got int"):
+            call(**given)
+    assert warned[0].filename == __file__
+    with pytest.warns(FutureWarning), pytest.raises(TypeError, match=f"got {new}= and its old name {old}="):
+        call(**given, **{new: 2})
+    assert old not in parameters_of(call)

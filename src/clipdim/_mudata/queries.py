@@ -10,10 +10,10 @@ from clipdim._mudata.fits import Fit
 from clipdim._mudata.representations import representation
 from clipdim._warn import warn
 
-# share of the features that the reference uses; what they cost is measured by benchmarks/missing_features.py
+# share of the features that the reference uses; what they cost is measured by benchmarks/atlas/missing_features.py
 MAX_MISSING = 0.2
 # root mean square of the inputs in the reference's units: about 1 in another run, up to 3.5 in cells of a type that the
-# reference lacks, 6 to 1,000 in raw counts (benchmarks/normalisation.py)
+# reference lacks, 6 to 1,000 in raw counts (benchmarks/atlas/normalisation.py)
 WARN_SPREAD = 2.5
 MAX_SPREAD = 5.0
 CELLS_OF_CHECK = 10_000

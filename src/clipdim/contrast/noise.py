@@ -52,7 +52,7 @@ def adapt_noise(
 
     References
     ----------
-    ``benchmarks/noise.py`` has the gains in nats on real and simulated data behind the bound of 0.35.
+    ``benchmarks/recipe/noise.py`` has the gains in nats on real and simulated data behind the bound of 0.35.
 
     Examples
     --------

@@ -72,9 +72,9 @@ def estimate(
     20 compact blocks. It says how far the estimate would move with other points from the same population: on 24
     clouds (2 to 10 dimensions, 500 and 2,000 points, 200 repeats each) it held the estimator's expectation in 90-100 %
     of repeats (`"mle"`; 81-98 % were the points taken for independent) and 91-97 % (`"twonn"`), by
-    `benchmarks/interval_coverage.py`. It does not include the estimator's bias: 10 dimensions read as 8 to 9. The
-    interval of `"lpca"` is rough (77-93 % in 30 repeats of 500 points, 10 dimensions), and has no width where all
-    pointwise values, which are integers, agree.
+    `benchmarks/dimension/interval_coverage.py`. It does not include the estimator's bias: 10 dimensions read as 8 to
+    9. The interval of `"lpca"` is rough (77-93 % in 30 repeats of 500 points, 10 dimensions), and has no width where
+    all pointwise values, which are integers, agree.
 
     Parameters
     ----------

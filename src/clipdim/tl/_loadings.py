@@ -103,7 +103,8 @@ def loadings(
     -----
     Loadings are correlations and not weights or gradients of the encoders, since features that rise and fall together
     share a weight in any proportion, and features that serve to subtract noise have one (Haufe and others). On
-    simulated data they find which features share; ``python benchmarks/loadings.py`` compares the definitions.
+    simulated data they find which features share; ``python -m benchmarks.interpretation.loadings`` compares the
+    definitions.
 
     Training cells are used because what encoders know of them by heart adds little: with 800 of them, loadings on
     directions that modalities agree on are as large as in new cells, and those of a hundred held-out cells are far less

@@ -34,7 +34,8 @@ def private(mdata: MuData, n_dims: int = 20, *, weight: float = 0.7, key: str = 
         Private dimensions of each modality; fewer where its representation has fewer features.
     weight
         Length of the private dimensions in the complete embedding over their length in the data. Below 1, since more of
-        their variance is noise; with 0.7 cell types were kept well on all data of ``benchmarks/private.py``.
+        their variance is noise; with 0.7 cell types were kept well on all data of
+        ``benchmarks/interpretation/private.py``.
     key
         Name of the fit.
 

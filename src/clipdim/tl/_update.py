@@ -116,7 +116,7 @@ def update(
     Notes
     -----
     What an update gains over :func:`clipdim.tl.embed`, and a new fit over both, is measured by
-    ``benchmarks/update.py``: new cells are matched better; labels are transferred nearly as well without it.
+    ``benchmarks/atlas/update.py``: new cells are matched better; labels are transferred nearly as well without it.
 
     References
     ----------
