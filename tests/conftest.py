@@ -75,7 +75,7 @@ def make_mdata():
     return make
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def make_fit():
     """
     Return a function that makes the record of a fit that was not trained.

@@ -14,8 +14,6 @@ import pandas as pd
 import pytest
 from sklearn.metrics import confusion_matrix
 
-import clipdim
-
 mpl.use("Agg")
 
 CLASSES = {
@@ -99,14 +97,10 @@ def _built(n_cells: int, **arguments: Any) -> mudata.MuData:
     return _build(n_cells, **arguments)
 
 
-def build_fitted(n_cells: int = 900, **arguments: Any) -> mudata.MuData:
-    """Build a MuData with the slots of a fit and of its scores; each is built once, this is a copy."""
-    return _built(n_cells, **arguments).copy()
-
-
 def _build(
     n_cells: int,
     *,
+    make_fit: Callable[..., Any],
     n_classes: int = 8,
     modalities: tuple[str, ...] = ("rna", "prot"),
     holdout: float = 0.3,
@@ -116,7 +110,7 @@ def _build(
     colors: bool = False,
     key: str = "clipdim",
 ) -> mudata.MuData:
-    """Build what `build_fitted` copies; the truth is kept in ``.uns["truth"]``."""
+    """Build what `make_fitted` copies; the truth is kept in ``.uns["truth"]``."""
     rng = np.random.default_rng(0)
     names = CLASSES[n_classes]
     shares = 0.75 ** np.arange(n_classes) + 0.002
@@ -168,18 +162,10 @@ def _build(
         }
         for place, name in enumerate((*modalities, "joint"))
     }
-    mdata.uns[key] = {
-        "version": clipdim.__version__,
-        "params": {
-            "modalities": np.array(modalities, dtype=object),
-            "out_dim": out_dim,
-            "recipe": {"batch_size": 256, "similarity": "cosine"},
-            "batch_key": None,
-        },
+    mdata.uns[key] = make_fit(dict.fromkeys(modalities, 1), out_dim).to_uns() | {
         "history": history,
         "temperature": float(history["temperature"].iloc[-1]),
         "intrinsic_dimension": dimension,
-        "encoders": {},
         "loadings": _loadings(modalities, out_dim),
         "snapshots": _snapshots(mdata, by_modality, modalities, key),
     }
@@ -206,15 +192,15 @@ def _build(
 
 
 @pytest.fixture(scope="session")
-def make_fitted() -> Callable[..., mudata.MuData]:
-    """Builder of a fitted MuData."""
-    return build_fitted
+def make_fitted(make_fit) -> Callable[..., mudata.MuData]:
+    """Return a function that builds a MuData with the slots of a fit and of its scores, each once: this is a copy."""
+    return lambda n_cells=900, **arguments: _built(n_cells, make_fit=make_fit, **arguments).copy()
 
 
 @pytest.fixture
-def fitted() -> mudata.MuData:
+def fitted(make_fitted) -> mudata.MuData:
     """Two modalities, 900 cells, 8 classes, all scores."""
-    return build_fitted()
+    return make_fitted()
 
 
 @pytest.fixture(autouse=True)

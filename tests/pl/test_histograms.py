@@ -82,13 +82,12 @@ def test_norms_are_shown_at_their_scale(fitted):
     assert pl.norms(fitted).get_xlim() == (0, pytest.approx(5.1))
 
 
-def test_norms_of_several_fits_have_a_panel_each_on_one_axis(fitted):
+def test_norms_of_several_fits_have_a_panel_each_on_one_axis(fitted, make_fit):
     for name in ("rna", "prot"):
         fitted[name].obs["small_norm"] = 3 * fitted[name].obs["clipdim_norm"]
         fitted[name].obsm["X_small"] = fitted[name].obsm["X_clipdim"]
     fitted.obsm["X_small"], fitted.obs["small_split"] = fitted.obsm["X_clipdim"], fitted.obs["clipdim_split"]
-    fit = fitted.uns["clipdim"]
-    fitted.uns["small"] = {**fit, "params": {**fit["params"], "out_dim": 4}}
+    fitted.uns["small"] = make_fit({"rna": 1, "prot": 1}, 4).to_uns()
     axes = pl.norms(fitted, key=["clipdim", "small"])
     assert [ax.get_title(loc="left").split(",")[0] for ax in axes] == ["out_dim 4", "out_dim 32"]
     assert axes[0].get_xlim() == axes[1].get_xlim()

@@ -50,22 +50,23 @@ def test_temperature_draws_what_is_stored_on_a_log_axis(fitted):
     assert [text.get_text() for text in ax.texts] == [f"{stored.iloc[-1]:.3g}"]
 
 
-def _add_fit(mdata, key, out_dim, n_epochs):
-    """Put another fit beside the first, its history cut."""
-    fit = mdata.uns["clipdim"]
-    mdata.uns[key] = {
-        **fit,
-        "params": {**fit["params"], "out_dim": out_dim},
-        "history": fit["history"].iloc[:n_epochs],
-    }
+@pytest.fixture
+def add_fit(make_fit):
+    """Return a function that puts another fit beside the first, its history cut."""
+
+    def add(mdata, key, out_dim, n_epochs):
+        history = mdata.uns["clipdim"]["history"].iloc[:n_epochs]
+        mdata.uns[key] = make_fit({"rna": 1, "prot": 1}, out_dim, history=history).to_uns()
+
+    return add
 
 
 def _names(ax):
     return [text.get_text().split(" (")[0] for text in ax.get_legend().get_texts()]
 
 
-def test_temperature_of_several_fits_has_a_line_for_each(fitted):
-    _add_fit(fitted, "small", 4, 12)
+def test_temperature_of_several_fits_has_a_line_for_each(fitted, add_fit):
+    add_fit(fitted, "small", 4, 12)
     ax = pl.temperature(fitted, key=["clipdim", "small"])
     lines = [line for line in ax.get_lines() if "out_dim" in line.get_label()]
     for line, key in zip(lines, ("small", "clipdim"), strict=True):  # by out_dim
@@ -78,9 +79,9 @@ def test_temperature_of_several_fits_has_a_line_for_each(fitted):
     assert not ax.texts
 
 
-def test_fits_of_the_same_out_dim_are_named_by_their_keys(fitted):
-    _add_fit(fitted, "again", 32, 20)
-    _add_fit(fitted, "small", 4, 20)
+def test_fits_of_the_same_out_dim_are_named_by_their_keys(fitted, add_fit):
+    add_fit(fitted, "again", 32, 20)
+    add_fit(fitted, "small", 4, 20)
     assert _names(pl.temperature(fitted, key=("again", "small", "clipdim"))) == ["again", "small", "clipdim"]
 
 

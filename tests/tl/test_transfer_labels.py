@@ -10,7 +10,6 @@ from clipdim._mudata import read_fit
 from clipdim.tl import transfer_labels
 
 CLASSES = ["T", "B", "NK"]
-ENCODERS = {"rna": {"weight": np.ones((2, 2), np.float32)}, "prot": {"weight": np.zeros((2, 2), np.float32)}}
 
 
 def make_cells(n_cells, seed, *, without=None, spread=1.0):
@@ -35,16 +34,12 @@ def make_cells(n_cells, seed, *, without=None, spread=1.0):
 
 
 @pytest.fixture
-def reference():
+def reference(make_fit):
     mdata = make_cells(400, 0)
     held_out = np.random.default_rng(9).uniform(size=400) < 0.4
     mdata.obs["clipdim_split"] = pd.Categorical(np.where(held_out, "held-out", "train"))
     mdata.obs["donor"] = pd.Categorical(np.random.default_rng(8).choice(["a", "b", "c"], 400))
-    mdata.uns["clipdim"] = {
-        "version": clipdim.__version__,
-        "params": {"modalities": np.array(["rna", "prot"], dtype=object), "batch_key": None},
-        "encoders": ENCODERS,
-    }
+    mdata.uns["clipdim"] = make_fit({"rna": 1, "prot": 1}, 8).to_uns()
     return mdata
 
 
@@ -167,15 +162,11 @@ def test_cells_without_an_embedding(reference):
     np.testing.assert_array_equal(query.obs["cell_type"].isna(), bare)
 
 
-def test_no_cell_has_the_modalities_together(query):
+def test_no_cell_has_the_modalities_together(query, make_fit):
     """No labelled cell has both: then the joint embedding stands in for their mean."""
     mosaic = make_cells(300, 5, without={"rna": range(150), "prot": range(150, 300)})
     mosaic.obs["clipdim_split"] = pd.Categorical([None] * 300, categories=["train", "held-out"])
-    mosaic.uns["clipdim"] = {
-        "version": clipdim.__version__,
-        "params": {"modalities": np.array(["rna", "prot"], dtype=object), "batch_key": None},
-        "encoders": ENCODERS,
-    }
+    mosaic.uns["clipdim"] = make_fit({"rna": 1, "prot": 1}, 8).to_uns()
     transfer_labels(query, mosaic, "cell_type", min_confidence=0)
     cells = (rows_of(query, "rna") >= 0) & (rows_of(query, "prot") >= 0)
     labels = mosaic.obs["cell_type"].to_numpy().astype(str)

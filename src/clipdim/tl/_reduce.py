@@ -98,9 +98,9 @@ def reduce(
 
     Notes
     -----
-    Of 32 dimensions' top-0.5 % matching of held-out cells (``benchmarks/dimension/reduction.py``) 8 keep .97 on pbmc10k,
-    9 .96 on bmcite by ``"distill"``, .85 and .87 by ``"pca"``; 15-NN accuracy .99 to 1. Only size shrinks, not the
-    time to embed.
+    Of 32 dimensions' top-0.5 % matching of held-out cells (``benchmarks/dimension/reduction.py``), 8 keep .97 on
+    pbmc10k, 9 .96 on bmcite by ``"distill"``, .85 and .87 by ``"pca"``; 15-NN accuracy .99 to 1. Only size
+    shrinks, not the time to embed.
 
     References
     ----------
