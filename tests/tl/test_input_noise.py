@@ -43,18 +43,6 @@ def test_what_is_chosen_is_what_is_trained(same_twice):
     np.testing.assert_array_equal(chosen.obsm["X_clipdim"], given.obsm["X_clipdim"])
 
 
-def test_held_out_cells_have_no_say(same_twice):
-    fitted = same_twice.copy()
-    noise_of(fitted, holdout=0.5)
-    held_out = (fitted.obs["clipdim_split"] == "held-out").to_numpy()
-    same_twice["twin"].X[held_out] = np.random.default_rng(1).normal(size=(held_out.sum(), 3))
-    assert noise_of(same_twice, holdout=0.5) == 0
-
-
-def test_few_cells_keep_it(same_twice):
-    assert noise_of(same_twice[:110].copy()) == DEFAULT  # 99 train
-
-
 def test_a_recipe_may_insist(same_twice):
     assert noise_of(same_twice, recipe=replace(RECIPES["default"], adaptive_noise=False)) == DEFAULT
 
