@@ -12,4 +12,4 @@ def warn(msg: str, category: type[Warning] = UserWarning) -> None:
     frame = sys._getframe(1)
     while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] == _PACKAGE:
         frame, level = frame.f_back, level + 1
-    warnings.warn(msg, category, stacklevel=level - 1)
+    warnings.warn(msg, category, stacklevel=level)
