@@ -23,7 +23,7 @@ def test_pair_follows_the_names(mdata):
 def test_pair_equals_obsmap(mdata):
     rows = cell_rows(mdata, ["prot", "rna"])
     for column, modality in enumerate(("prot", "rna")):
-        np.testing.assert_array_equal(rows[:, column], np.asarray(mdata.obsmap[modality], dtype=int) - 1)
+        np.testing.assert_array_equal(rows[:, column], np.asarray(mdata.obsmap[modality], dtype=int).ravel() - 1)
 
 
 def test_pair_holds_after_a_modality_was_reordered_without_update(mdata):

@@ -201,7 +201,7 @@ def test_refuses_what_is_no_count(mdata, assert_unchanged, spoil, message, to):
         ({"n_comps": 2.5}, TypeError, "n_comps must be"),
         ({"n_top_genes": True}, TypeError, "n_top_genes must be"),
         ({"random_state": -1}, ValueError, "random_state must be an integer of at least 0 .* got -1"),
-        ({"random_state": 2**32}, ValueError, "random_state must be .* at most 4,294,967,295"),
+        ({"random_state": 2**32}, ValueError, r"random_state must be .* below 2\*\*32, got 4294967296"),
         ({"batch_key": ["batch"]}, TypeError, r"a column of .obs must be a string, got \['batch'\]"),
         ({"batch_key": "donor"}, KeyError, r"no column 'donor' .*\['batch'"),
         ({"batch_key": "holes"}, ValueError, "missing for 2 of 300 cells"),
