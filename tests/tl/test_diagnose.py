@@ -107,7 +107,7 @@ def test_values_equal_their_definitions(sound):
     assert values["overfitting"] == pytest.approx(losses["held-out"] - losses["train"], abs=1e-5)
 
 
-def made_by_hand(names, *, batches=1):
+def made_by_hand(make_fit, names, *, batches=1):
     """
     A fit of 240 cells, every second one held out, whose modalities agree less and less.
 
@@ -131,12 +131,8 @@ def made_by_hand(names, *, batches=1):
     mdata.obs["clipdim_split"] = pd.Categorical(np.where(np.arange(240) % 2, "held-out", "train"))
     mdata.obs["donor"] = pd.Categorical(np.array(["a", "b", "c"])[batch])
     pairs = pd.DataFrame(list(combinations(names, 2)), columns=["first", "second"])
-    mdata.uns["clipdim"] = {
-        "version": clipdim.__version__,
-        "params": {"modalities": np.array(names, dtype=object)},
-        "encoders": {},
-        "pairs": pairs.assign(temperature=0.1 * (1 + pairs.index)),
-    }
+    pairs = pairs.assign(temperature=0.1 * (1 + pairs.index), intrinsic_dimension=np.nan)
+    mdata.uns["clipdim"] = make_fit(dict.fromkeys(names, 1), 4, pairs=pairs).to_uns()
     complete(mdata, [*names, "joint"])
     if batches > 1:
         mdata.uns["clipdim"]["params"]["batch_key"] = "donor"
@@ -165,9 +161,9 @@ def loss(similarity, same, temperature):
 
 
 @pytest.mark.parametrize(("names", "batches"), [("xy", 1), ("xyz", 1), ("xy", 3), ("xyz", 3)])
-def test_values_of_batches_and_of_the_worst_pair_equal_their_definitions(names, batches):
+def test_values_of_batches_and_of_the_worst_pair_equal_their_definitions(names, batches, make_fit):
     """Negatives, ranks and losses are of the same batch; of three pairs the worst counts, for losses their mean."""
-    mdata = made_by_hand(tuple(names), batches=batches)
+    mdata = made_by_hand(make_fit, tuple(names), batches=batches)
     held_out = np.arange(240) % 2 == 1
     donor = mdata.obs["donor"].to_numpy()
     same = {name: np.equal.outer(donor[cells], donor[cells]) for name, cells in splits_of(held_out)}
@@ -201,16 +197,16 @@ def splits_of(held_out):
     return [("held-out", held_out), ("train", ~held_out)]
 
 
-def test_norms_of_the_modality_where_they_spread_most():
-    mdata = made_by_hand(("x", "y", "z"))
+def test_norms_of_the_modality_where_they_spread_most(make_fit):
+    mdata = made_by_hand(make_fit, ("x", "y", "z"))
     mdata.uns["clipdim"]["params"]["recipe"]["similarity"] = "inner"
     norms = mdata["z"].obs["clipdim_norm"].to_numpy()[1::2]
     value = diagnose(mdata).set_index("check").loc["norms", "value"]
     assert value == pytest.approx(norms.std() / norms.mean(), rel=1e-6)
 
 
-def test_values_of_a_hand_made_history():
-    mdata = made_by_hand(("x", "y"))
+def test_values_of_a_hand_made_history(make_fit):
+    mdata = made_by_hand(make_fit, ("x", "y"))
     result = mdata.uns["clipdim"]
     logs = np.array([-1.0, -2, -3, -3.2, -3.3, -3.35, -3.38, -3.5])
     x, y = np.array([2, 2, 3, 3, 4, 4.5, 4.6, 5.0]), np.array([9, 9, 8, 7, 6, 6.2, 6.5, 5.5])
@@ -233,8 +229,8 @@ def test_values_of_a_hand_made_history():
 
 
 @pytest.mark.parametrize(("share", "n_named"), [(0.85, 0), (0.75, 1)])
-def test_a_batch_of_nearly_all_cells_holds_a_category_by_chance(share, n_named):
-    mdata = made_by_hand(("x", "y"), batches=3)
+def test_a_batch_of_nearly_all_cells_holds_a_category_by_chance(share, n_named, make_fit):
+    mdata = made_by_hand(make_fit, ("x", "y"), batches=3)
     order = np.random.default_rng(0).permutation(240)
     mdata.obs["donor"] = pd.Categorical(np.where(order < share * 240, "a", "b"))
     mdata.obs["cell_type"] = pd.Categorical(np.where(order < 30, "NK", "T"))
@@ -527,10 +523,12 @@ def test_every_cell_its_own_batch(sound):
 def complete(mdata, spaces=("rna", "prot", "joint")):
     """Add to a hand-made fit what only `tl.fit` knows."""
     record = {"estimate": 4.0, "low": 3.5, "high": 4.5, "n_cells": 60, "n_neighbors": 20, "cells": "held-out"}
-    recipe = {"similarity": "cosine", "initial_temperature": 0.2, "max_epochs": 3, "batch_size": 256}
-    mdata.uns["clipdim"]["params"] |= {"out_dim": 5, "n_epochs": 3, "recipe": recipe}
+    record |= {"estimator": "mle", "aggregation": "harmonic"}
+    losses = {"loss": [3.0, 2.0, 2.0], "held_out_loss": [3.0, 2.0, 2.0]}
+    params = mdata.uns["clipdim"]["params"]
+    params["n_epochs"] = params["recipe"]["max_epochs"] = 3
     mdata.uns["clipdim"] |= {
-        "history": pd.DataFrame({"temperature": [0.2, 0.1, 0.1], "held_out_loss": [3.0, 2.0, 2.0]}),
+        "history": pd.DataFrame({"temperature": [0.2, 0.1, 0.1], **losses}),
         "temperature": 0.1,
         "intrinsic_dimension": {name: dict(record) for name in spaces},
     }
