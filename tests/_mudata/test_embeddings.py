@@ -119,5 +119,7 @@ def test_a_split_that_no_fit_wrote(fitted):
 
 def test_an_embedding_of_other_cells(fitted):
     fitted["rna"].obsm["X_clipdim"] = np.ones((4, 3), np.float32)
-    with pytest.raises(ValueError, match=r"\['rna'\] is ndarray of shape \(4, 3\), expected .* shape \(4, 2\)"):
+    with pytest.raises(
+        ValueError, match=r"mdata\['rna'\].obsm\['X_clipdim'\] has shape \(4, 3\), expected .* in 2 columns as the fit"
+    ):
         read_embeddings(fitted, read_fit(fitted), "clipdim")

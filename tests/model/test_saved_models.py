@@ -129,8 +129,10 @@ def test_bad_folders(trained, tmp_path):
     trained.mdata.write_h5mu(tmp_path / "empty" / "model.h5mu")
     with pytest.raises(ValueError, match=r"no .uns\['clipdim_model'\], so it was not written by model.save"):
         ContrastiveEncoders.load(tmp_path / "empty")
-    trained._model.uns["mine"]["version"] = "99.0.0"
     trained.save(tmp_path / "newer")
+    saved = mudata.read_h5mu(tmp_path / "newer" / "model.h5mu")
+    saved.uns["mine"]["version"] = "99.0.0"
+    saved.write_h5mu(tmp_path / "newer" / "model.h5mu")
     with pytest.raises(ValueError, match=r"written by clipdim 99.0.0.*pip install --upgrade clipdim"):
         ContrastiveEncoders.load(tmp_path / "newer")
 

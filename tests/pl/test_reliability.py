@@ -88,8 +88,8 @@ def test_errors(transferred, fitted):
         pl.reliability(transferred["rna"], "cell_type")
     with pytest.raises(TypeError, match="Axes"):
         pl.reliability(transferred, "cell_type", ax="axes")
-    with pytest.raises(ValueError, match="n_bins must be .* got 0"):
-        pl.reliability(transferred, "cell_type", n_bins must be .* got 0)
+    with pytest.raises(ValueError, match=r"n_bins must be .* got 0"):
+        pl.reliability(transferred, "cell_type", n_bins=0)
     transferred.obs["empty"] = pd.Series(np.nan, index=transferred.obs_names, dtype=object)
     with pytest.raises(ValueError, match="no cell has a label in both 'empty' and 'guess'"):
         pl.reliability(transferred, "empty")

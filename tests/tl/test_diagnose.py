@@ -213,6 +213,7 @@ def test_values_of_a_hand_made_history(make_fit):
     result["params"]["recipe"]["initial_temperature"] = 1.0
     result["history"] = pd.DataFrame(
         {
+            "loss": np.linspace(3, 1, 8),
             "temperature": np.exp(logs),
             "held_out_loss": [3, 2.5, 2, 1.5, 1, 1.2, 1.1, 1.3],
             "intrinsic_dimension_x": x,
@@ -279,6 +280,14 @@ def test_positives_that_concentrate_below_one(sound):
     assert "not 1: the modalities share less than the encoders can align" in table.loc["positive_similarity", "reading"]
 
 
+def set_out_dim(record, out_dim):
+    """Let the record be that of a fit with so many dimensions."""
+    record["params"]["out_dim"] = out_dim
+    for arrays in record["encoders"].values():
+        for name in ("layers.2.weight", "layers.2.bias", "linear.weight"):
+            arrays[name] = np.resize(arrays[name], (out_dim, *arrays[name].shape[1:]))
+
+
 @pytest.mark.parametrize("change", ["opposed", "orthogonal"])
 def test_encoders_that_are_orthogonal_or_opposed(sound, change):
     u = {name: sound[name].obsm["X_clipdim"] for name in ("x", "y")}
@@ -288,6 +297,7 @@ def test_encoders_that_are_orthogonal_or_opposed(sound, change):
     else:
         set_embedding(sound, "x", np.hstack([u["x"], zero]))
         set_embedding(sound, "y", np.hstack([zero, u["y"]]))
+        set_out_dim(sound.uns["clipdim"], 32)
     table = diagnose(sound).set_index("check")
     assert table.loc["separation", "verdict"] == "warning"
     assert "orthogonal or opposed" in table.loc["separation", "reading"]
@@ -328,7 +338,9 @@ def test_out_dim_below_the_shared_dimension():
 
 
 def test_reduced_on_purpose(sound):
-    sound.uns["clipdim"]["params"]["out_dim"] = 5
+    set_out_dim(sound.uns["clipdim"], 5)
+    for name in ("x", "y"):
+        set_embedding(sound, name, sound[name].obsm["X_clipdim"][:, :5])
     assert verdicts(sound)["room"] == "warning"
     sound.uns["clipdim"]["params"] |= {"reduced_from": "large", "method": "pca", "n_epochs": 0}
     table = diagnose(sound).set_index("check")

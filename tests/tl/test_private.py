@@ -209,7 +209,7 @@ def test_shared_part_is_of_the_modalities_as_they_are(fitted, stale):
 
 def test_embeddings_of_another_width_are_refused(fitted, unchanged):
     fitted["rna"].obsm["X_clipdim"] = fitted["rna"].obsm["X_clipdim"][:, :2]
-    with unchanged(fitted), pytest.raises(ValueError, match=r"480 of 480 cells would have another embedding"):
+    with unchanged(fitted), pytest.raises(ValueError, match=r"has shape \(480, 2\), expected .* in 6 columns"):
         private(fitted)
 
 
@@ -255,7 +255,9 @@ def test_loadings_of_modalities_with_different_numbers_of_private_dimensions(fit
     with pytest.raises(ValueError, match=r"directions=\[12\]: modality 'prot' has none of them, only 1 to 8"):
         pl.loadings(fitted, dimensions="private", directions=[12])
     plt.close("all")
-    with pytest.raises(ValueError, match="n_directions=13 must be 1 to 12, the private dimensions"):
+    with pytest.raises(
+        ValueError, match=r"n_directions must be .* at most 12, got 13; there are 12 private dimensions"
+    ):
         loadings(fitted, dimensions="private", n_directions=13)
 
 
@@ -291,7 +293,7 @@ def test_loadings_of_private_dimensions_find_the_features_that_were_simulated_as
 def test_loadings_without_private_dimensions_say_what_to_run(fitted):
     with pytest.raises(KeyError, match=r"no private dimensions.*run clipdim.tl.private\(mdata\)"):
         loadings(fitted, dimensions="private")
-    with pytest.raises(ValueError, match="dimensions='own' is unknown"):
+    with pytest.raises(ValueError, match=r"dimensions must be one of .* got 'own'"):
         loadings(fitted, dimensions="own")
     with pytest.raises(KeyError, match=r'run clipdim.tl.loadings\(mdata, dimensions="private"\)'):
         pl.loadings(fitted, dimensions="private")

@@ -11,7 +11,6 @@ from mudata import MuData
 from clipdim import _keys
 from clipdim._mudata.fits import Fit, made_by
 from clipdim._mudata.pairing import cell_rows
-from clipdim._mudata.records import Record
 
 CELLS_PER_BLOCK = 65_536
 SPLITS = (_keys.TRAIN, _keys.HELD_OUT, _keys.NORM_SET)
@@ -134,8 +133,14 @@ def _embedded_by(query: MuData, key: str) -> str | None:
 
 def _read(mdata: MuData, modalities: Iterable[str], out_dim: int, key: str, split: np.ndarray) -> Embeddings:
     names, slot = list(modalities), _keys.embedding(key)
-    arrays = Record({name: mdata[name].obsm[slot] for name in names}, f".obsm[{slot!r}] of", "fit or embed anew")
-    by_modality = {name: arrays.array(name, (mdata[name].n_obs, out_dim)) for name in names}
+    by_modality = embeddings_of(mdata, names, key)
+    for name, values in by_modality.items():
+        if values.shape[1:] != (out_dim,) or not np.isfinite(values).all():
+            msg = (
+                f"mdata[{name!r}].obsm[{slot!r}] has shape {values.shape}, expected finite numbers in {out_dim} "
+                f"columns as the fit {key!r} gives them; fit or embed anew"
+            )
+            raise ValueError(msg)
     return align_embeddings(by_modality, cell_rows(mdata, names), split, joint=np.asarray(mdata.obsm[slot]))
 
 
