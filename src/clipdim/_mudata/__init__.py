@@ -3,6 +3,7 @@
 from clipdim._mudata.batches import batch_codes, batch_columns, batch_labels
 from clipdim._mudata.columns import has_column, obs_column
 from clipdim._mudata.combinations import choose_modalities, combinations, comparable
+from clipdim._mudata.dimensions import Dimension
 from clipdim._mudata.embeddings import (
     Embeddings,
     align_embeddings,
@@ -18,7 +19,7 @@ from clipdim._mudata.embeddings import (
 )
 from clipdim._mudata.extracts import encoder_inputs
 from clipdim._mudata.features import feature_columns, feature_matrix, feature_values, resolve_layers
-from clipdim._mudata.fits import Dimension, Fit, holds_fit, read_fit, refuse_other_fit, write_fit
+from clipdim._mudata.fits import Fit, holds_fit, read_fit, refuse_other_fit, write_fit
 from clipdim._mudata.inputs import Inputs, read_inputs
 from clipdim._mudata.labels import class_colors, class_labels, class_names, columns_of_classes
 from clipdim._mudata.models import Arguments, Model, model_without_cells, read_model

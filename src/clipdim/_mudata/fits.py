@@ -12,6 +12,7 @@ from mudata import MuData
 from packaging.version import InvalidVersion, Version
 
 from clipdim import _keys
+from clipdim._mudata.dimensions import Dimension
 from clipdim._mudata.params import Params
 from clipdim._mudata.private import Private
 from clipdim._mudata.records import Record
@@ -30,35 +31,6 @@ TABLES: dict[str, tuple[str, ...]] = {
 }
 # they keep their categories: of 20,000 genes in 10 directions, texts would take long to make
 _CATEGORICAL = ("loadings", "private_loadings")
-
-
-@dataclass(frozen=True)
-class Dimension:
-    """The intrinsic dimension of one embedding."""
-
-    estimate: float
-    low: float
-    high: float
-    estimator: str
-    aggregation: str
-    n_neighbors: int
-    n_cells: int
-    cells: str
-    """Split of the cells that were measured."""
-
-    @classmethod
-    def from_uns(cls, record: Record) -> "Dimension":
-        """Inverse of ``asdict``; estimates are NaN where cells were too few."""
-        return cls(
-            estimate=record.number("estimate", finite=False),
-            low=record.number("low", finite=False),
-            high=record.number("high", finite=False),
-            estimator=record.text("estimator"),
-            aggregation=record.text("aggregation"),
-            n_neighbors=record.integer("n_neighbors"),
-            n_cells=record.integer("n_cells"),
-            cells=record.text("cells"),
-        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -129,8 +101,8 @@ class Fit:
         mend = f"read the file again, or run clipdim.tl.fit(mdata, key_added={key!r})"
         record = Record(values, f"mdata.uns[{key!r}]", mend)
         params = Params.from_uns(record.within("params"))
-        temperature = record.number("temperature")
-        dimensions = record.within("intrinsic_dimension")
+        temperature, dimensions = record.number("temperature"), record.within("intrinsic_dimension")
+        encoders = _encoders(record.within("encoders"), params)
         named = {
             "params": params,
             "history": record.table("history", ["loss", "temperature", "held_out_loss"], texts=False),
@@ -139,8 +111,8 @@ class Fit:
             "intrinsic_dimension": {
                 name: Dimension.from_uns(dimensions.within(name)) for name in (*params.modalities, _keys.JOINT)
             },
-            "encoders": _encoders(record.within("encoders"), params),
-            "features": _features(record),
+            "encoders": encoders,
+            "features": _features(record.within("features"), encoders),
             "version": record.text("version"),
             "snapshots": Snapshots.from_uns(record.within("snapshots")) if "snapshots" in record else None,
             "private": Private.from_uns(record.within("private"), params.out_dim) if "private" in record else None,
@@ -151,9 +123,6 @@ class Fit:
             for name, columns in TABLES.items()
             if name in record
         }
-        for name, names in named["features"].items():
-            if name in named["encoders"] and len(names) != len(named["encoders"][name]["mean"]):
-                record.within("features").refuse(name, f"{len(named['encoders'][name]['mean'])} names, as the encoder")
         known = {entry.name for entry in fields(cls)}
         return cls(**named, others={name: value for name, value in values.items() if name not in known})
 
@@ -179,9 +148,13 @@ def _encoders(record: Record, params: Params) -> dict[str, dict[str, np.ndarray]
     return found
 
 
-def _features(record: Record) -> dict[str, np.ndarray]:
-    own = record.within("features")
-    return {name: np.array(own.texts(name), dtype=object) for name in own.values}
+def _features(record: Record, encoders: Mapping[str, Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    """Names of the features, of each encoder that reads them by name as many as it takes."""
+    found = {name: np.array(record.texts(name), dtype=object) for name in record.values}
+    for name, names in found.items():
+        if name in encoders and len(names) != len(encoders[name]["mean"]):
+            record.refuse(name, f"{len(encoders[name]['mean'])} names, as the encoder has features")
+    return found
 
 
 def is_fit(values: Any) -> bool:
