@@ -13,8 +13,7 @@ from clipdim._mudata.pairing import require_mudata
 
 
 def encoder_inputs(mdata: MuData, use_rep: Mapping[str, str]) -> MuData:
-    """
-    Return a MuData of the representations alone, in which results can be written; the given one may be a view.
+    """Return a MuData of the representations alone, in which results can be written; the given one may be a view.
 
     Its cells may be in another order than ``mdata.obs_names``, those of each modality are not.
     """

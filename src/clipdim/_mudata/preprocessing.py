@@ -49,8 +49,7 @@ def find_modality(mdata: MuData, names: Sequence[str], *, given: str | None, cal
 
 
 def raw_counts(mdata: MuData, modality: str, *, otherwise: str = "") -> tuple[Any, pd.Index]:
-    """
-    Return the matrix of raw counts as it lies in the modality, (cells x features), not copied, and the features' names.
+    """Return the raw counts as they lie in the modality, (cells x features), not copied, and the features' names.
 
     ``otherwise`` ends the errors about values that are no counts: what to do without counts.
     """

@@ -20,8 +20,7 @@ CELLS_OF_CHECK = 10_000
 
 
 def match_features(wanted: pd.Index, names: pd.Index, modality: str, *, means_known: bool = True) -> np.ndarray:
-    """
-    Position in ``names`` of each feature that the reference uses, -1 for those that are missing.
+    """Position in ``names`` of each feature that the reference uses, -1 for those that are missing.
 
     A few missing ones give a warning, because they are to count as the reference's mean; more of them an error.
     """

@@ -10,8 +10,7 @@ from mudata import MuData
 
 
 def assemble(modalities: dict[str, AnnData], obs: pd.DataFrame, obsm: Mapping[str, np.ndarray] | None = None) -> MuData:
-    """
-    Join the modalities, each of which may lack some cells.
+    """Join the modalities, each of which may lack some cells.
 
     The columns of ``obs`` and the arrays of ``obsm``, whose rows are those of ``obs``, belong to the cells, so they are
     stored once, in the MuData.

@@ -41,8 +41,7 @@ def cache_folder() -> Path:
 
 
 def fetch(*files: RemoteFile) -> list[Path]:
-    """
-    Paths of verified copies of the files, downloading those that the cache lacks or has damaged.
+    """Paths of verified copies of the files, downloading those that the cache lacks or has damaged.
 
     Raises
     ------

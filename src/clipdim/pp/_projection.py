@@ -47,8 +47,7 @@ class Projection:
         return names.get_indexer(pd.Index(self.features)) >= 0
 
     def project(self, X: Any, names: pd.Index) -> np.ndarray:
-        """
-        Principal components of normalised values, float32 (cells x n_comps).
+        """Principal components of normalised values, float32 (cells x n_comps).
 
         Columns are matched by name. A feature that is not there counts as the reference's mean.
         """
@@ -84,8 +83,7 @@ class Projection:
 def learn(
     values: np.ndarray, names: pd.Index, *, n_comps: int | None, modality: str, random_state: int
 ) -> tuple[Projection, dict[str, np.ndarray]]:
-    """
-    Learn scaling and principal components of dense float32 values (cells x features), which are overwritten.
+    """Learn scaling and principal components of dense float32 values (cells x features), which are overwritten.
 
     Constant features are left out. ``n_comps=None`` is one less than the features that are left.
     """

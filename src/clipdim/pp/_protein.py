@@ -37,8 +37,7 @@ def protein(
     random_state: int = 0,
     copy: bool = False,
 ) -> MuData | None:
-    """
-    Transform the surface protein of a MuData to centred log ratios and their principal components.
+    """Transform the surface protein of a MuData to centred log ratios and their principal components.
 
     ``muon.prot.pp.clr`` across the cells of each protein, ``log(1 + x / exp(mean(log(1 + x))))``, then scaling
     (clipped at 10 standard deviations) and principal components by ``scanpy``.
@@ -215,8 +214,7 @@ def _warn_of_small(batches: np.ndarray, *, known: pd.Index, modality: str) -> No
 def _centred_log_ratio(
     counts: np.ndarray, batches: np.ndarray, stored: pd.DataFrame
 ) -> tuple[np.ndarray, pd.DataFrame]:
-    """
-    Centred log ratios within batches, float32, and the denominators (batches x proteins).
+    """Centred log ratios within batches, float32, and the denominators (batches x proteins).
 
     ``stored`` (batches x proteins) are denominators that are used instead of the cells' own; NaN where unknown.
     """

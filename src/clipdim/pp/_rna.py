@@ -39,8 +39,7 @@ def rna(
     random_state: int = 0,
     copy: bool = False,
 ) -> MuData | None:
-    """
-    Normalise, log-transform and reduce the RNA of a MuData to principal components.
+    """Normalise, log-transform and reduce the RNA of a MuData to principal components.
 
     Each cell is scaled to the median total of the cells and log(1 + x) transformed; ``scanpy`` selects the highly
     variable genes, scales them (clipped at 10 standard deviations) and finds their principal components.
