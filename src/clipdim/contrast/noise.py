@@ -8,7 +8,7 @@ import torch
 from torch import Generator, Tensor
 
 from clipdim.contrast.model import ContrastiveModel
-from clipdim.contrast.objective import Contrastive
+from clipdim.contrast.objective import contrastive
 from clipdim.contrast.recipes import RECIPES, Recipe
 from clipdim.contrast.training import train
 
@@ -77,6 +77,6 @@ def information_hidden_by_noise(
         model.eval()
         with torch.no_grad():
             validation = {name: x[:n_validation] for name, x in inputs.items()}
-            return Contrastive()(model, validation, groups=None if groups is None else groups[:n_validation]).item()
+            return contrastive(model, validation, groups=None if groups is None else groups[:n_validation]).item()
 
     return held_out_loss(recipe.input_noise) - held_out_loss(0.0)

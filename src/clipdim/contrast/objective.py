@@ -52,39 +52,35 @@ def pair_losses(
     ]
 
 
-class Contrastive:
+def contrastive(
+    model: ContrastiveModel,
+    inputs: Mapping[str, Tensor],
+    *,
+    groups: Tensor | None = None,
+    norm_inputs: Mapping[str, Tensor] | None = None,
+    generator: Generator | None = None,
+    gather: Callable[[Tensor], Tensor] | None = None,
+) -> Tensor:
     """Mean of the recipe's loss over the pairs of modalities of a minibatch.
 
     The norm set, which ``similarity="inner"`` may have, is encoded with gradient; without one the expected norms are
     the minibatch's own.
     """
 
-    def __call__(
-        self,
-        model: ContrastiveModel,
-        inputs: Mapping[str, Tensor],
-        *,
-        groups: Tensor | None = None,
-        norm_inputs: Mapping[str, Tensor] | None = None,
-        generator: Generator | None = None,
-        gather: Callable[[Tensor], Tensor] | None = None,
-    ) -> Tensor:
-        """Return the loss of one minibatch."""
+    def encode(name: str, inputs: Tensor) -> Tensor:
+        outputs = model.outputs(name, model.encoders[name].perturb(inputs, generator))
+        return outputs if gather is None else gather(outputs)
 
-        def encode(name: str, inputs: Tensor) -> Tensor:
-            outputs = model.outputs(name, model.encoders[name].perturb(inputs, generator))
-            return outputs if gather is None else gather(outputs)
-
-        embeddings = {}
-        for name in model.modalities:
-            if name not in inputs:
-                continue
-            outputs = encode(name, inputs[name])
-            mean_norm = model.encoders[name].mean_norm
-            if model.recipe.similarity == "inner":
-                measured = outputs if norm_inputs is None else encode(name, norm_inputs[name])
-                mean_norm = measured.norm(dim=1).mean()
-            embeddings[name] = model.normalize(outputs, mean_norm)
-        if groups is not None and gather is not None:
-            groups = gather(groups)
-        return torch.stack(pair_losses(model, embeddings, groups=groups)).mean()
+    embeddings = {}
+    for name in model.modalities:
+        if name not in inputs:
+            continue
+        outputs = encode(name, inputs[name])
+        mean_norm = model.encoders[name].mean_norm
+        if model.recipe.similarity == "inner":
+            measured = outputs if norm_inputs is None else encode(name, norm_inputs[name])
+            mean_norm = measured.norm(dim=1).mean()
+        embeddings[name] = model.normalize(outputs, mean_norm)
+    if groups is not None and gather is not None:
+        groups = gather(groups)
+    return torch.stack(pair_losses(model, embeddings, groups=groups)).mean()

@@ -14,7 +14,7 @@ from clipdim.contrast.cells import Cells
 from clipdim.contrast.distributed import average_gradients, fewest, gather_rows
 from clipdim.contrast.minibatches import Minibatches
 from clipdim.contrast.model import ContrastiveModel
-from clipdim.contrast.objective import Contrastive, Objective
+from clipdim.contrast.objective import Objective, contrastive
 from clipdim.contrast.optimizer import Optimizer
 from clipdim.contrast.recipes import Recipe
 
@@ -117,8 +117,7 @@ def train(
     n_epochs = recipe.n_epochs(n_cells * n_processes)
     optimizer = Optimizer(model, recipe, n_batches * n_epochs)
     trained = _trained_pairs(model, list(inputs), minibatches)
-    lowered = Contrastive() if objective is None else objective
-    compute = partial(lowered, model, norm_inputs=norm_inputs, gather=gather)
+    compute = partial(contrastive if objective is None else objective, model, norm_inputs=norm_inputs, gather=gather)
     for index in range(n_epochs):
         model.train()
         total = torch.zeros((), device=training.device)

@@ -10,6 +10,7 @@ import pandas as pd
 from anndata import AnnData
 from scipy.sparse import issparse
 
+from clipdim._mudata import Prepared
 from clipdim._warn import warn
 
 SEEDS = 2**32  # what scanpy takes
@@ -119,3 +120,23 @@ def learn(
         max_value=MAX_VALUE,
     )
     return projection, {name: np.asarray(cells.uns["pca"][name]) for name in ("variance", "variance_ratio")}
+
+
+def prepare(
+    X: Any,
+    names: pd.Index,
+    projection: Projection,
+    *,
+    record: dict[str, Any],
+    variance: dict[str, np.ndarray] | None = None,
+    highly_variable: np.ndarray | None = None,
+) -> Prepared:
+    """Put together what is written in a modality of normalised values (cells x features)."""
+    return Prepared(
+        X=X,
+        X_pca=projection.project(X, names),
+        loadings=projection.loadings_of(names),
+        record={**record, **projection.to_uns()},
+        variance=variance,
+        highly_variable=highly_variable,
+    )

@@ -21,7 +21,7 @@ from clipdim._mudata import (
     write_prepared,
 )
 from clipdim._warn import warn
-from clipdim.pp._projection import SEEDS, Projection, learn
+from clipdim.pp._projection import SEEDS, Projection, learn, prepare
 
 MIN_CELLS_OF_BATCH = 50
 ALL_CELLS = ""  # the batch of a sample without batches
@@ -134,12 +134,13 @@ def learn_protein(
     X, denominators = _centred_log_ratio(counts, batches, pd.DataFrame(columns=proteins, dtype=np.float64))
     projection, variance = learn(X.copy(), proteins, n_comps=n_comps, modality=modality, random_state=random_state)
     record = {
+        "function": "protein",
         "batch_key": batch_key,
         "batches": denominators.index.to_numpy(dtype=object),
         "proteins": proteins.to_numpy(dtype=object),
         "denominators": denominators.to_numpy(),
     }
-    return _prepared(X, proteins, projection, record, variance)
+    return prepare(X, proteins, projection, record=record, variance=variance)
 
 
 def project_protein(mdata: MuData, modality: str, *, reference: MuData, batch_key: str | None) -> Prepared:
@@ -154,23 +155,7 @@ def project_protein(mdata: MuData, modality: str, *, reference: MuData, batch_ke
     _warn_of_small(batches, known=stored.index, modality=modality)
     X, _ = _centred_log_ratio(counts, batches, stored.reindex(columns=proteins))
     kept = {name: record[name] for name in ("batch_key", "batches", "proteins", "denominators")}
-    return _prepared(X, proteins, projection, kept, None)
-
-
-def _prepared(
-    X: np.ndarray,
-    proteins: pd.Index,
-    projection: Projection,
-    record: dict[str, Any],
-    variance: dict[str, np.ndarray] | None,
-) -> Prepared:
-    return Prepared(
-        X=X,
-        X_pca=projection.project(X, proteins),
-        loadings=projection.loadings_of(proteins),
-        record={"function": "protein", **record, **projection.to_uns()},
-        variance=variance,
-    )
+    return prepare(X, proteins, projection, record={"function": "protein", **kept})
 
 
 def _dense_counts(mdata: MuData, modality: str) -> tuple[np.ndarray, pd.Index]:
