@@ -16,7 +16,7 @@ from clipdim._mudata.embeddings import (
     write_embeddings,
     write_split,
 )
-from clipdim._mudata.extracts import encoder_inputs
+from clipdim._mudata.extracts import encoder_inputs, joined
 from clipdim._mudata.features import feature_columns, feature_matrix, feature_values, resolve_layers
 from clipdim._mudata.fits import Dimension, Fit, holds_fit, read_fit, refuse_other_fit, write_fit
 from clipdim._mudata.inputs import Inputs, read_inputs

@@ -6,6 +6,7 @@ from anndata import AnnData
 from mudata import MuData
 
 from clipdim import _keys
+from clipdim._mudata.features import unique_names
 from clipdim._mudata.fits import Fit
 from clipdim._mudata.representations import representation
 from clipdim._warn import warn
@@ -24,14 +25,7 @@ def match_features(wanted: pd.Index, names: pd.Index, modality: str, *, means_kn
 
     A few missing ones give a warning, because they are to count as the reference's mean; more of them an error.
     """
-    if not names.is_unique:
-        twice = names[names.duplicated()].unique()[:3].tolist()
-        msg = (
-            f"feature names of modality {modality!r} are not unique (for instance {twice}), so they cannot be matched "
-            f"to the reference's; call mdata[{modality!r}].var_names_make_unique() and mdata.update()"
-        )
-        raise ValueError(msg)
-    rows = names.get_indexer(wanted)
+    rows = unique_names(names, modality).get_indexer(wanted)
     missing = wanted[rows < 0]
     what = (
         f"{len(missing)} of the {len(wanted)} features that the reference uses are missing from modality {modality!r}: "
