@@ -67,11 +67,11 @@ def slot(name: str, value: Any) -> str:
     return value
 
 
-def seed(value: Any, *, name: str = "random_state", below: int = 2**63) -> int:
+def seed(value: Any, *, below: int = 2**63) -> int:
     """Return ``value`` as an int if it can seed a generator; torch refuses numpy integers, scikit-learn 2**32."""
-    msg = f"{name} must be an integer of at least 0 and below 2**{below.bit_length() - 1}, got {value!r}"
+    msg = f"random_state must be an integer of at least 0 and below 2**{below.bit_length() - 1}, got {value!r}"
     try:
-        return integer(name, value, least=0, most=below - 1)
+        return integer("random_state", value, least=0, most=below - 1)
     except ValueError:
         raise ValueError(msg) from None
 

@@ -7,16 +7,7 @@ from typing import Any
 
 
 def attach(package: str, names: Mapping[str, str | None]) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
-    """
-    Make ``__getattr__`` and ``__dir__`` of a package from the submodule of each public name, None for a submodule.
-
-    Examples
-    --------
-    >>> from clipdim._lazy import attach
-    >>> __getattr__, __dir__ = attach("clipdim.contrast", {"info_nce": "loss", "recipes": None})
-    >>> __getattr__("recipes").__name__
-    'clipdim.contrast.recipes'
-    """
+    """Make ``__getattr__`` and ``__dir__`` of a package from the submodule of each public name, None if it is one."""
 
     def __getattr__(name: str) -> Any:
         if name not in names:

@@ -10,7 +10,7 @@ from torch import distributed
 from clipdim.contrast import RECIPES, ContrastiveModel, train
 from clipdim.contrast.distillation import Distillation
 from clipdim.contrast.distributed import average_gradients, gather_rows
-from clipdim.contrast.objective import Contrastive
+from clipdim.contrast.objective import contrastive
 
 QUIET = replace(RECIPES["default"], input_noise=0.0, width=16, shuffle=False, batch_size=48, max_epochs=3)
 CASES = {
@@ -35,7 +35,7 @@ def case(name):
     recipe, modalities = CASES[name]
     model = ContrastiveModel.create(dict.fromkeys(modalities, 7), 5, recipe)
     model.initialize(torch.Generator().manual_seed(0))
-    objective = Contrastive()
+    objective = contrastive
     if name == "distillation":
         model, objective = model.project(torch.eye(5)[:, :3]), Distillation(model)
     inputs = cells(modalities, 191 if recipe.norm_fraction else 192, 1)

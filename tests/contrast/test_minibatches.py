@@ -90,3 +90,8 @@ def test_without_a_generator_the_order_is_fixed(groups):
     assert first == second
     if groups is None:
         assert first[0] == list(range(16))
+
+
+def test_what_is_left_of_small_groups_comes_last_in_a_fixed_order():
+    minibatches = Minibatches(everywhere(6), 2, torch.tensor([0, 1, 0, 1, 0, 1]))
+    assert [cells.tolist() for _, cells in minibatches.draw(None)] == [[0, 2], [1, 3], [4, 5]]

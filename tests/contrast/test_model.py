@@ -5,9 +5,8 @@ import pytest
 import torch
 
 from clipdim.contrast import RECIPES, ContrastiveModel
-from clipdim.contrast.objective import Contrastive
+from clipdim.contrast.objective import contrastive
 
-OBJECTIVE = Contrastive()
 QUIET = replace(RECIPES["default"], input_noise=0.0)
 
 
@@ -69,7 +68,7 @@ def test_arrays_give_the_same_embedding():
 def test_global_random_state(global_random_state_untouched):
     with global_random_state_untouched():
         m = model(RECIPES["default"])
-        OBJECTIVE(m.train(), batch(), generator=generator()).backward()
+        contrastive(m.train(), batch(), generator=generator()).backward()
         ContrastiveModel.from_arrays({name: e.to_arrays() for name, e in m.encoders.items()}, RECIPES["default"])
 
 

@@ -5,10 +5,9 @@ import pytest
 import torch
 
 from clipdim.contrast import RECIPES, ContrastiveModel, info_nce, train
-from clipdim.contrast.objective import Contrastive, pair_loss, pair_losses
+from clipdim.contrast.objective import contrastive, pair_loss, pair_losses
 from clipdim.contrast.recipes import LOSSES
 
-OBJECTIVE = Contrastive()
 QUIET = replace(RECIPES["default"], input_noise=0.0)
 
 
@@ -28,7 +27,7 @@ def batch(names=("a", "b"), n=20, seed=0):
 def test_loss_of_cosine():
     m, x = model(), batch()
     f, g = (torch.nn.functional.normalize(m.encoders[name](x[name]), dim=1) for name in "ab")
-    assert OBJECTIVE(m, x).item() == pytest.approx(info_nce(f, g, m.temperature()).item(), rel=1e-6)
+    assert contrastive(m, x).item() == pytest.approx(info_nce(f, g, m.temperature()).item(), rel=1e-6)
 
 
 def test_loss_of_inner_divides_by_the_mean_norms_with_gradient():
@@ -36,7 +35,7 @@ def test_loss_of_inner_divides_by_the_mean_norms_with_gradient():
     f, g = (m.encoders[name](x[name]) / m.encoders[name](norm_set[name]).norm(dim=1).mean() for name in "ab")
     expected = info_nce(f, g, m.temperature())
     expected_gradients = torch.autograd.grad(expected, list(m.parameters()))
-    found = OBJECTIVE(m, x, norm_inputs=norm_set)
+    found = contrastive(m, x, norm_inputs=norm_set)
     assert found.item() == pytest.approx(expected.item(), rel=1e-6)
     for ours, theirs in zip(torch.autograd.grad(found, list(m.parameters())), expected_gradients, strict=True):
         torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-6)
@@ -44,19 +43,19 @@ def test_loss_of_inner_divides_by_the_mean_norms_with_gradient():
 
 def test_without_a_norm_set_the_norms_are_the_minibatch_s_own():
     m, x = model(replace(QUIET, similarity="inner")), batch()
-    assert OBJECTIVE(m, x).item() == OBJECTIVE(m, x, norm_inputs=x).item()
+    assert contrastive(m, x).item() == contrastive(m, x, norm_inputs=x).item()
 
 
 @pytest.mark.parametrize("similarity", ["cosine", "inner"])
 def test_loss_does_not_see_the_scale_of_an_encoder(similarity):
     m, x, norm_set = model(replace(QUIET, similarity=similarity)), batch(), batch(n=11, seed=1)
     norm_inputs = norm_set if similarity == "inner" else None
-    before = OBJECTIVE(m, x, norm_inputs=norm_inputs).item()
+    before = contrastive(m, x, norm_inputs=norm_inputs).item()
     encoder = m.encoders["a"]
     with torch.no_grad():
         for parameter in (encoder.layers[-1].weight, encoder.layers[-1].bias, encoder.linear.weight):
             parameter *= 7
-    assert OBJECTIVE(m, x, norm_inputs=norm_inputs).item() == pytest.approx(before, rel=1e-5)
+    assert contrastive(m, x, norm_inputs=norm_inputs).item() == pytest.approx(before, rel=1e-5)
 
 
 def test_three_modalities_average_their_pairs():
@@ -69,7 +68,7 @@ def test_three_modalities_average_their_pairs():
     ]
     masked = [(s / m.temperature()).masked_fill(groups[:, None] != groups, -torch.inf) for s in pairs]
     expected = torch.stack([(s.logsumexp(1) + s.logsumexp(0) - 2 * s.diagonal()).mean() / 2 for s in masked]).mean()
-    assert OBJECTIVE(m, x, groups=groups).item() == pytest.approx(expected.item(), rel=1e-5)
+    assert contrastive(m, x, groups=groups).item() == pytest.approx(expected.item(), rel=1e-5)
 
 
 def test_losses_of_the_pairs_that_are_there():

@@ -8,7 +8,6 @@ import torch
 
 from clipdim import dimension
 from clipdim.contrast import RECIPES, ContrastiveModel
-from clipdim.evaluation.similarity import draw_negatives
 from clipdim.fitting import monitor as rooms
 from clipdim.fitting.monitor import MAX_NEGATIVES, N_ANCHORS, Monitor
 
@@ -56,16 +55,6 @@ def test_quantiles_of_many_cells_are_close():
     for quantile, level in (("q05", 0.05), ("q50", 0.5), ("q95", 0.95)):
         assert measures[f"negative_similarity_{quantile}"] == pytest.approx(np.quantile(negative, level), abs=0.04)
     assert monitor() == measures
-
-
-@pytest.mark.parametrize("n_cells", [0, 1, 2, 5, 2_000])
-def test_pairs_are_of_different_cells(n_cells):
-    first, second = draw_negatives(n_cells, 1_000)
-    assert len(first) == min(n_cells * max(n_cells - 1, 0), 1_000)
-    assert (first != second).all()
-    assert set(first) | set(second) <= set(range(n_cells))
-    if n_cells == 5:
-        assert len(set(zip(first, second, strict=True))) == 20
 
 
 @pytest.mark.parametrize("n_cells", [23, 150, 1_000])

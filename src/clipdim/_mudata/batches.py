@@ -35,8 +35,7 @@ def batch_labels(mdata: MuData, batch_key: str | Sequence[str]) -> pd.Series:
 
 
 def batch_codes(mdata: MuData, batch_key: str | Sequence[str], cells: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """
-    Code of each cell's batch, (cells,), and the names of the codes.
+    """Code of each cell's batch, (cells,), and the names of the codes.
 
     ``cells`` are the numbers of those that are to be trained on. Batches with fewer than 16 of them are joined, since
     the negatives of a cell come from its own batch; cells without a batch have the code -1.

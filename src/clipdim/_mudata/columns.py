@@ -12,8 +12,7 @@ def has_column(mdata: MuData, name: str) -> bool:
 
 
 def obs_column(mdata: MuData, name: str, *, modality: str | None = None) -> pd.Series:
-    """
-    Column ``name`` of ``mdata.obs``, else of the modalities' ``.obs``, in the order of ``mdata.obs_names``.
+    """Column ``name`` of ``mdata.obs``, else of the modalities' ``.obs``, in the order of ``mdata.obs_names``.
 
     With ``modality``, in the order of its cells, and its own column comes before that of ``mdata.obs``. Where columns
     of several modalities are put together, the first modality counts, with a warning if others say something else.

@@ -40,8 +40,7 @@ class Embeddings:
         return np.all(self.has[:, [self.modalities.index(name) for name in names]], axis=1)
 
     def measured(self, at_least: int, *names: str) -> tuple[np.ndarray, str]:
-        """
-        Numbers of the cells that a measure uses, and the split that they are of.
+        """Numbers of the cells that a measure uses, and the split that they are of.
 
         Held-out cells that have the named modalities, or training cells where fewer than ``at_least`` were held out.
         """
@@ -63,8 +62,7 @@ def choose_measured(held_out: np.ndarray, train: np.ndarray, at_least: int) -> t
 
 
 def mean_embedding(embeddings: Mapping[str, np.ndarray], rows: np.ndarray) -> np.ndarray:
-    """
-    Mean over the modalities that a cell has, float32 (cells x out_dim), NaN where it has none.
+    """Mean over the modalities that a cell has, float32 (cells x out_dim), NaN where it has none.
 
     ``embeddings[mod]`` is (cells of the modality x out_dim); ``rows`` (cells x modalities) are those of each cell, -1
     where it lacks the modality.
@@ -173,8 +171,7 @@ def read_norms(mdata: MuData, modalities: Sequence[str], key: str) -> dict[str, 
 def write_embeddings(
     mdata: MuData, embeddings: Mapping[str, np.ndarray], norms: Mapping[str, np.ndarray], *, key: str
 ) -> None:
-    """
-    Write each modality's embedding and norms, and their mean over the modalities that a cell has.
+    """Write each modality's embedding and norms, and their mean over the modalities that a cell has.
 
     ``embeddings[mod]`` is (cells of the modality x out_dim), ``norms[mod]`` is (cells of the modality,).
     """

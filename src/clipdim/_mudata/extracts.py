@@ -13,8 +13,7 @@ from clipdim._mudata.pairing import require_mudata
 
 
 def encoder_inputs(mdata: MuData, use_rep: Mapping[str, str]) -> MuData:
-    """
-    Return a MuData of the representations alone, in which results can be written; the given one may be a view.
+    """Return a MuData of the representations alone, in which results can be written; the given one may be a view.
 
     Its cells may be in another order than ``mdata.obs_names``, those of each modality are not.
     """
@@ -31,7 +30,7 @@ def encoder_inputs(mdata: MuData, use_rep: Mapping[str, str]) -> MuData:
         )
         for name, adata in mdata.mod.items()
     }
-    return _joined(modalities)
+    return joined(modalities)
 
 
 def without_cells(mdata: MuData, modalities: Sequence[str], uns: Mapping[str, Any]) -> MuData:
@@ -45,7 +44,7 @@ def without_cells(mdata: MuData, modalities: Sequence[str], uns: Mapping[str, An
         )
         for name in modalities
     }
-    extract = _joined(found)
+    extract = joined(found)
     extract.uns.update(uns)
     return extract
 
@@ -58,7 +57,8 @@ def _preprocessing(adata: AnnData) -> dict[str, Any]:
     return {name: values for name, values in adata.uns.items() if name == _keys.PREPROCESSING}
 
 
-def _joined(modalities: dict[str, AnnData]) -> MuData:
+def joined(modalities: dict[str, AnnData]) -> MuData:
+    """Return the MuData of some modalities, without mudata's warnings."""
     with warnings.catch_warnings():
         # mudata announces a new default for columns of modalities, which are not needed here,
         # and warns that gene CD4 and protein CD4 have the same name

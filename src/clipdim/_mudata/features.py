@@ -19,7 +19,7 @@ def feature_columns(
 ) -> np.ndarray:
     """Column of each feature of a modality that has values, (features,); of all, if they are not too many, for None."""
     _stored(mdata, modality, layer)
-    names = _unique_names(mdata, modality, "reference")
+    names = unique_names(mdata[modality].var_names, modality, "reference")
     if features is None:
         if len(names) > MAX_FEATURES_OF_X:
             msg = (
@@ -67,7 +67,7 @@ def feature_values(mdata: MuData, modality: str, columns: np.ndarray, layer: str
 def feature_matrix(mdata: MuData, modality: str, layer: str | None = None) -> Any:
     """Values of all features as they are stored, of ``X`` or of a layer; warns where they do not look measured."""
     values, where = _stored(mdata, modality, layer)
-    _unique_names(mdata, modality, "mdata")
+    unique_names(mdata[modality].var_names, modality)
     if not any(np.issubdtype(values.dtype, kind) for kind in (np.bool_, np.integer, np.floating)):
         msg = f"{where} has dtype {values.dtype}, expected real numbers"
         raise TypeError(msg)
@@ -103,14 +103,13 @@ def resolve_layers(layer: str | Mapping[str, str] | None, modalities: list[str])
     return chosen
 
 
-def _unique_names(mdata: MuData, modality: str, called: str) -> pd.Index:
-    """Feature names of a modality of what the user calls ``reference`` or ``mdata``."""
-    names = mdata[modality].var_names
+def unique_names(names: pd.Index, modality: str, called: str = "mdata") -> pd.Index:
+    """Return the names of features if they are unique; ``called`` is what the user calls the MuData."""
     if not names.is_unique:
         twice = names[names.duplicated()].unique()[:3].tolist()
         msg = (
-            f"feature names of modality {modality!r} are not unique (for instance {twice}); call "
-            f"{called}[{modality!r}].var_names_make_unique() and {called}.update()"
+            f"feature names of modality {modality!r} are not unique (for instance {twice}), so features cannot be "
+            f"matched by name; call {called}[{modality!r}].var_names_make_unique() and {called}.update()"
         )
         raise ValueError(msg)
     return names

@@ -21,8 +21,7 @@ MIN_CELLS = 10
 
 @dataclass(frozen=True, kw_only=True)
 class Inputs:
-    """
-    Representations and batches, read once; cells are numbered as in ``mdata.obs_names``.
+    """Representations and batches, read once; cells are numbered as in ``mdata.obs_names``.
 
     Cells with less than two modalities are in no split.
     """
@@ -47,8 +46,7 @@ class Inputs:
     norm_set: np.ndarray
 
     def of(self, cells: np.ndarray) -> tuple[dict[str, np.ndarray], np.ndarray | None]:
-        """
-        Representations of some cells, and the row of each cell in each of them, -1 where it lacks the modality.
+        """Representations of some cells, and the row of each cell in each of them, -1 where it lacks the modality.
 
         The rows are None where all cells have all modalities and row i of each matrix is cell i.
         """

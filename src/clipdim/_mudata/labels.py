@@ -10,8 +10,7 @@ from clipdim._mudata.columns import obs_column
 
 
 def class_labels(mdata: MuData, label_key: str) -> pd.Series:
-    """
-    Label of each cell as a string, missing where there is none.
+    """Label of each cell as a string, missing where there is none.
 
     Whole numbers that are stored as floats, as pandas makes them of a column with gaps, are read as integers.
     """

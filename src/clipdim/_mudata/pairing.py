@@ -70,8 +70,7 @@ def modality_names(mdata: MuData, modalities: Sequence[str] | None = None, *, at
 
 
 def cell_rows(mdata: MuData, modalities: Sequence[str]) -> np.ndarray:
-    """
-    Row of every cell in every modality, -1 where the modality lacks it: integers, (cells x modalities).
+    """Row of every cell in every modality, -1 where the modality lacks it: integers, (cells x modalities).
 
     Cells are matched by name, since ``mdata.obsmap`` is stale after a modality was replaced or reordered.
     """

@@ -11,6 +11,7 @@ from scipy.sparse import issparse
 
 from clipdim import _keys
 from clipdim._mudata.columns import obs_column
+from clipdim._mudata.features import unique_names
 from clipdim._mudata.pairing import modality_names
 
 CHUNK = 2**22
@@ -49,8 +50,7 @@ def find_modality(mdata: MuData, names: Sequence[str], *, given: str | None, cal
 
 
 def raw_counts(mdata: MuData, modality: str, *, otherwise: str = "") -> tuple[Any, pd.Index]:
-    """
-    Return the matrix of raw counts as it lies in the modality, (cells x features), not copied, and the features' names.
+    """Return the raw counts as they lie in the modality, (cells x features), not copied, and the features' names.
 
     ``otherwise`` ends the errors about values that are no counts: what to do without counts.
     """
@@ -64,13 +64,7 @@ def raw_counts(mdata: MuData, modality: str, *, otherwise: str = "") -> tuple[An
     if 0 in counts.shape:
         msg = f"{where} has shape {counts.shape} (cells, features): there is nothing to preprocess"
         raise ValueError(msg)
-    if not adata.var_names.is_unique:
-        twice = adata.var_names[adata.var_names.duplicated()].unique()[:3].tolist()
-        msg = (
-            f"feature names of modality {modality!r} are not unique (for instance {twice}), but new samples are "
-            f"matched by name; call {name}.var_names_make_unique() and mdata.update()"
-        )
-        raise ValueError(msg)
+    features = unique_names(adata.var_names, modality)
     if counts.dtype.kind not in "iuf":
         msg = f"{where} has dtype {counts.dtype}, expected numbers: raw counts"
         raise TypeError(msg)
@@ -80,7 +74,7 @@ def raw_counts(mdata: MuData, modality: str, *, otherwise: str = "") -> tuple[An
             f"values of modality {modality!r} ({where}) {problem}; put raw counts in {name}.layers['counts']{otherwise}"
         )
         raise ValueError(msg)
-    return counts, adata.var_names
+    return counts, features
 
 
 def _why_not_counts(values: np.ndarray) -> str:

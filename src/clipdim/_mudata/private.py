@@ -49,8 +49,7 @@ class Private:
     def of_cells(
         self, values: Mapping[str, np.ndarray], joint: np.ndarray, rows: np.ndarray
     ) -> tuple[dict[str, np.ndarray], np.ndarray]:
-        """
-        Private dimensions of each modality's cells, and shared and private ones of all cells side by side.
+        """Private dimensions of each modality's cells, and shared and private ones of all cells side by side.
 
         ``values[mod]`` is (cells of the modality x features), ``joint`` the joint embedding (cells x out_dim); ``rows``
         (cells x modalities of ``values``) are those of each cell, -1 where it lacks one.

@@ -6,6 +6,7 @@ from anndata import AnnData
 from mudata import MuData
 
 from clipdim import _keys
+from clipdim._mudata.features import unique_names
 from clipdim._mudata.fits import Fit
 from clipdim._mudata.representations import representation
 from clipdim._warn import warn
@@ -20,19 +21,11 @@ CELLS_OF_CHECK = 10_000
 
 
 def match_features(wanted: pd.Index, names: pd.Index, modality: str, *, means_known: bool = True) -> np.ndarray:
-    """
-    Position in ``names`` of each feature that the reference uses, -1 for those that are missing.
+    """Position in ``names`` of each feature that the reference uses, -1 for those that are missing.
 
     A few missing ones give a warning, because they are to count as the reference's mean; more of them an error.
     """
-    if not names.is_unique:
-        twice = names[names.duplicated()].unique()[:3].tolist()
-        msg = (
-            f"feature names of modality {modality!r} are not unique (for instance {twice}), so they cannot be matched "
-            f"to the reference's; call mdata[{modality!r}].var_names_make_unique() and mdata.update()"
-        )
-        raise ValueError(msg)
-    rows = names.get_indexer(wanted)
+    rows = unique_names(names, modality).get_indexer(wanted)
     missing = wanted[rows < 0]
     what = (
         f"{len(missing)} of the {len(wanted)} features that the reference uses are missing from modality {modality!r}: "

@@ -20,8 +20,7 @@ def is_sparse(values: Any) -> bool:
 
 
 def to_float32(values: Any, columns: np.ndarray | None = None) -> np.ndarray:
-    """
-    Read (cells x features), or some columns by number, as float32 that can be written to.
+    """Read (cells x features), or some columns by number, as float32 that can be written to.
 
     An array that is float32 already is returned as it is. Infinity stands for what float32 cannot hold.
     """

@@ -9,8 +9,7 @@ import pandas as pd
 
 
 class Record:
-    """
-    A mapping in ``.uns`` whose entries are asked for by type.
+    """A mapping in ``.uns`` whose entries are asked for by type.
 
     Files give back integers and texts as their numpy kin, lists as arrays, dicts in another order and columns of texts
     as categories; all of it comes out here as it was before. What is missing or of another kind is a ValueError that

@@ -50,8 +50,7 @@ def _default_rep(adata: AnnData, modality: str) -> str:
 def representation(
     mdata: MuData, modality: str, use_rep: str | None = None, *, columns: np.ndarray | None = None
 ) -> np.ndarray:
-    """
-    Representation of the cells of one modality as finite float32, (cells of the modality x features).
+    """Representation of the cells of one modality as finite float32, (cells of the modality x features).
 
     ``columns`` chooses features by number. Nothing but the representation is read, in blocks if it lies on disk.
     """

@@ -10,8 +10,7 @@ from clipdim.contrast.model import ContrastiveModel
 
 
 def principal_axes(points: np.ndarray, n_axes: int) -> np.ndarray:
-    """
-    Orthonormal axes, (dimensions x n_axes), that keep the most of the points' squared norms.
+    """Orthonormal axes, (dimensions x n_axes), that keep the most of the points' squared norms.
 
     Points are not centred: similarities are inner products, which a shift would change.
     """
@@ -22,34 +21,12 @@ def principal_axes(points: np.ndarray, n_axes: int) -> np.ndarray:
 
 
 class Distillation:
-    """
-    Objective of a model that learns the similarities of another one, its teacher, on inputs with the recipe's noise.
+    """Objective of a model that learns the similarities of a teacher, on noisy inputs (Hinton, Vinyals and Dean, 2015).
 
     In each row of a minibatch the similarities over the temperature make a distribution over the cells of the other
     modality. The loss is the cross-entropy of the model's relative to the teacher's, in both directions, with the same
     noise for both: there is more to learn from than the training cells, so a model that is taught overfits less than
     one of as many dimensions that learns from them alone. Its expected norms are the minibatch's own.
-
-    Parameters
-    ----------
-    teacher
-        Trained model with its temperature, on the same device; put in evaluation mode, else left as it is.
-
-    References
-    ----------
-    Hinton, Vinyals and Dean, arXiv 1503.02531.
-
-    Examples
-    --------
-    >>> import torch
-    >>> from clipdim.contrast import RECIPES, ContrastiveModel
-    >>> from clipdim.contrast.distillation import Distillation
-    >>> generator = torch.Generator().manual_seed(0)
-    >>> teacher = ContrastiveModel.create({"a": 5, "b": 5}, 8, RECIPES["default"]).initialize(generator)
-    >>> student = teacher.project(torch.eye(8)[:, :3])
-    >>> x = torch.randn(20, 5, generator=generator)
-    >>> bool(Distillation(teacher)(student, {"a": x, "b": x}, generator=generator) > 0)
-    True
     """
 
     def __init__(self, teacher: ContrastiveModel) -> None:

@@ -24,21 +24,10 @@ class _GatherRows(Function):
 
 
 def gather_rows(rows: Tensor, group: ProcessGroup) -> Tensor:
-    """
-    Rows of all processes, (processes x n, ...), in the order of the ranks; every process must bring as many.
+    """Rows of all processes, (processes x n, ...), in the order of the ranks; every process must bring as many.
 
     A function of the gathered rows that all processes compute alike has, after :func:`average_gradients`, the gradient
     that one process with all the rows would have.
-
-    Examples
-    --------
-    >>> import torch
-    >>> from torch import distributed
-    >>> from clipdim.contrast.distributed import gather_rows
-    >>> distributed.init_process_group("gloo", store=distributed.HashStore(), rank=0, world_size=1)
-    >>> gather_rows(torch.ones(3, 2), distributed.group.WORLD).shape
-    torch.Size([3, 2])
-    >>> distributed.destroy_process_group()
     """
     gathered: Tensor = _GatherRows.apply(rows, group)
     return gathered

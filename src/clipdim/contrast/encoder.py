@@ -12,8 +12,7 @@ from clipdim.contrast.recipes import Recipe
 
 
 class _Linear(nn.Linear):
-    """
-    Linear layer whose constructor draws nothing from the global random state.
+    """Linear layer whose constructor draws nothing from the global random state.
 
     ``torch.nn.utils.skip_init`` does that too, by way of modules that take longer to import than many a fit.
     """
@@ -23,8 +22,7 @@ class _Linear(nn.Linear):
 
 
 class Encoder(nn.Module):
-    """
-    Multi-layer perceptron that scales its inputs itself, so that its weights are all that new cells need.
+    """Multi-layer perceptron that scales its inputs itself, so that its weights are all that new cells need.
 
     Parameters
     ----------
@@ -131,8 +129,7 @@ class Encoder(nn.Module):
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, np.ndarray], recipe: Recipe) -> "Encoder":
-        """
-        Rebuild an encoder from what :meth:`to_arrays` returned.
+        """Rebuild an encoder from what :meth:`to_arrays` returned.
 
         Raises
         ------

@@ -12,8 +12,7 @@ PLAIN_CELLS_ON_DEVICES = 8192
 
 
 def info_nce(u: Tensor, v: Tensor, temperature: Tensor | float, *, groups: Tensor | None = None) -> Tensor:
-    """
-    Symmetric InfoNCE loss of the cells' embeddings in two modalities.
+    """Symmetric InfoNCE loss of the cells' embeddings in two modalities.
 
     With ``S = u @ v.T / temperature`` it is the mean over the cells of ``logsumexp_j S_ij - S_ii``, averaged with the
     same for the columns. The sum inside the logarithm is not divided by the number of cells, so the loss of embeddings
@@ -80,18 +79,7 @@ def info_nce(u: Tensor, v: Tensor, temperature: Tensor | float, *, groups: Tenso
 
 
 def info_nce_plain(u: Tensor, v: Tensor, temperature: Tensor | float, *, groups: Tensor | None = None) -> Tensor:
-    """
-    :func:`info_nce` from the whole matrix of logits: memory grows with the square of the cells.
-
-    Parameters are those of :func:`info_nce`; nothing is checked, and the format is that of the arguments.
-
-    Examples
-    --------
-    >>> import torch
-    >>> from clipdim.contrast.loss import info_nce_plain
-    >>> round(info_nce_plain(torch.eye(4), torch.eye(4), 0.1).item(), 6)
-    0.000136
-    """
+    """:func:`info_nce` from the whole matrix of logits, unchecked: memory grows with the square of the cells."""
     logits = u @ v.T / temperature
     positive = logits.diagonal()
     if groups is not None:

@@ -5,29 +5,13 @@ from torch import Generator, Tensor
 
 
 class Minibatches:
-    """
-    Draws the minibatches of an epoch from cells that may lack modalities and belong to groups.
+    """Draws the minibatches of an epoch from cells that may lack modalities and belong to groups.
 
-    All cells of a minibatch have the same modalities, and as far as its group has enough cells it is of one group:
-    negatives come from a cell's own group, so a mixed minibatch has few of them. What is left of each group, or all of
-    a small one, shares minibatches with others. Cells left over in one epoch come in another, unless a group is small.
-
-    Parameters
-    ----------
-    present
-        (cells x modalities) bool. Cells with one modality or none are not drawn.
-    batch_size
-        Cells of a minibatch; all the cells of one set of modalities where there are fewer.
-    groups
-        (cells,) integers.
-
-    Examples
-    --------
-    >>> import torch
-    >>> from clipdim.contrast.minibatches import Minibatches
-    >>> minibatches = Minibatches(torch.ones(6, 2, dtype=torch.bool), 2, torch.tensor([0, 1, 0, 1, 0, 1]))
-    >>> [cells.tolist() for _, cells in minibatches.draw(None)]
-    [[0, 2], [1, 3], [4, 5]]
+    All cells of a minibatch have the same modalities (``present`` says which, cells x modalities; those with fewer than
+    two are not drawn), and as far as its group has enough cells it is of one group: negatives come from a cell's own
+    group, so a mixed minibatch has few of them. What is left of each group, or all of a small one, shares minibatches
+    with others. Cells left over in one epoch come in another, unless a group is small. Where fewer cells than a
+    minibatch takes have the same modalities, all of them make one.
     """
 
     def __init__(self, present: Tensor, batch_size: int, groups: Tensor | None = None) -> None:

@@ -15,8 +15,7 @@ CELLS_PER_BLOCK = 16_384
 
 
 class ContrastiveModel(nn.Module):
-    """
-    One encoder for each modality and one temperature for each pair of modalities.
+    """One encoder for each modality and one temperature for each pair of modalities.
 
     Parameters
     ----------
@@ -90,8 +89,7 @@ class ContrastiveModel(nn.Module):
         return self
 
     def project(self, axes: Tensor) -> "ContrastiveModel":
-        """
-        Return a model whose encoders' outputs are those of this one times ``axes``, (out_dim x fewer dimensions).
+        """Return a model whose encoders' outputs are those of this one times ``axes``, (out_dim x fewer dimensions).
 
         The linear map is folded into the last layers. Mean norms are still those of this model.
         """

@@ -31,25 +31,11 @@ class Objective(Protocol):
         generator: Generator | None = None,
         gather: Callable[[Tensor], Tensor] | None = None,
     ) -> Tensor:
-        """
-        Return the scalar of one minibatch.
-
-        ``inputs[mod]`` and ``norm_inputs[mod]`` are (cells x features), ``groups`` (cells,). ``generator`` is the
-        source of noise, ``gather`` collects the rows of all processes.
-        """
+        """Return the scalar of one minibatch; ``generator`` is for noise, ``gather`` collects rows of all processes."""
 
 
 def pair_loss(recipe: Recipe) -> PairLoss:
-    """
-    Return the loss of two modalities that the recipe names.
-
-    Examples
-    --------
-    >>> from clipdim.contrast import RECIPES
-    >>> from clipdim.contrast.objective import pair_loss
-    >>> pair_loss(RECIPES["default"]).__name__
-    'info_nce'
-    """
+    """Return the loss of two modalities that the recipe names."""
     loss: PairLoss = getattr(import_module(LOSSES[recipe.loss]), recipe.loss)
     return loss
 
@@ -57,21 +43,7 @@ def pair_loss(recipe: Recipe) -> PairLoss:
 def pair_losses(
     model: ContrastiveModel, embeddings: Mapping[str, Tensor], *, groups: Tensor | None = None
 ) -> list[Tensor]:
-    """
-    Loss of each pair of modalities that are among the embeddings, at the pair's temperature.
-
-    ``embeddings`` are normalised, (cells x dimensions) for each modality, row i the same cell in all.
-
-    Examples
-    --------
-    >>> import torch
-    >>> from clipdim.contrast import RECIPES, ContrastiveModel
-    >>> from clipdim.contrast.objective import pair_losses
-    >>> model = ContrastiveModel.create({"a": 5, "b": 5, "c": 5}, 4, RECIPES["default"])
-    >>> model = model.initialize(torch.Generator().manual_seed(0))
-    >>> len(pair_losses(model, {"a": torch.eye(4), "c": torch.eye(4)}))
-    1
-    """
+    """Loss of each pair of modalities among the normalised embeddings of the same cells, at the pair's temperature."""
     loss = pair_loss(model.recipe)
     return [
         loss(embeddings[first], embeddings[second], temperature, groups=groups)
@@ -80,51 +52,35 @@ def pair_losses(
     ]
 
 
-class Contrastive:
-    """
-    Mean of the recipe's loss over the pairs of modalities of a minibatch.
+def contrastive(
+    model: ContrastiveModel,
+    inputs: Mapping[str, Tensor],
+    *,
+    groups: Tensor | None = None,
+    norm_inputs: Mapping[str, Tensor] | None = None,
+    generator: Generator | None = None,
+    gather: Callable[[Tensor], Tensor] | None = None,
+) -> Tensor:
+    """Mean of the recipe's loss over the pairs of modalities of a minibatch.
 
-    The norm set, which ``similarity="inner"`` may have, is encoded with gradient. Without one the expected norms are
+    The norm set, which ``similarity="inner"`` may have, is encoded with gradient; without one the expected norms are
     the minibatch's own.
-
-    Examples
-    --------
-    >>> import torch
-    >>> from clipdim.contrast import RECIPES, ContrastiveModel
-    >>> from clipdim.contrast.objective import Contrastive
-    >>> generator = torch.Generator().manual_seed(0)
-    >>> model = ContrastiveModel.create({"a": 5, "b": 5}, 4, RECIPES["default"]).initialize(generator)
-    >>> x = torch.randn(20, 5, generator=generator)
-    >>> bool(Contrastive()(model, {"a": x, "b": x}, generator=generator) > 0)
-    True
     """
 
-    def __call__(
-        self,
-        model: ContrastiveModel,
-        inputs: Mapping[str, Tensor],
-        *,
-        groups: Tensor | None = None,
-        norm_inputs: Mapping[str, Tensor] | None = None,
-        generator: Generator | None = None,
-        gather: Callable[[Tensor], Tensor] | None = None,
-    ) -> Tensor:
-        """Return the loss of one minibatch."""
+    def encode(name: str, inputs: Tensor) -> Tensor:
+        outputs = model.outputs(name, model.encoders[name].perturb(inputs, generator))
+        return outputs if gather is None else gather(outputs)
 
-        def encode(name: str, inputs: Tensor) -> Tensor:
-            outputs = model.outputs(name, model.encoders[name].perturb(inputs, generator))
-            return outputs if gather is None else gather(outputs)
-
-        embeddings = {}
-        for name in model.modalities:
-            if name not in inputs:
-                continue
-            outputs = encode(name, inputs[name])
-            mean_norm = model.encoders[name].mean_norm
-            if model.recipe.similarity == "inner":
-                measured = outputs if norm_inputs is None else encode(name, norm_inputs[name])
-                mean_norm = measured.norm(dim=1).mean()
-            embeddings[name] = model.normalize(outputs, mean_norm)
-        if groups is not None and gather is not None:
-            groups = gather(groups)
-        return torch.stack(pair_losses(model, embeddings, groups=groups)).mean()
+    embeddings = {}
+    for name in model.modalities:
+        if name not in inputs:
+            continue
+        outputs = encode(name, inputs[name])
+        mean_norm = model.encoders[name].mean_norm
+        if model.recipe.similarity == "inner":
+            measured = outputs if norm_inputs is None else encode(name, norm_inputs[name])
+            mean_norm = measured.norm(dim=1).mean()
+        embeddings[name] = model.normalize(outputs, mean_norm)
+    if groups is not None and gather is not None:
+        groups = gather(groups)
+    return torch.stack(pair_losses(model, embeddings, groups=groups)).mean()

@@ -19,34 +19,12 @@ LOW_BETA_1, HIGH_BETA_1 = 0.85, 0.95
 
 
 class Optimizer:
-    """
-    Adam (``"adam"``) or AdamW (``"adamw"``) over the parameters of a module, with the settings of a recipe.
+    """Adam or AdamW over the parameters of a module, changed in place, with the settings of a recipe.
 
-    PyTorch's fused kernels are called without its optimiser classes: the first of those in a process imports the
-    compiler of PyTorch, which takes longer than many a fit.
-
-    Parameters
-    ----------
-    module
-        Its parameters are changed in place. AdamW decays matrices only, Adam every parameter.
-    recipe
-        Optimiser, learning rate, decay and schedule.
-    n_steps
-        Steps that will be taken: the length of the cycle.
-
-    References
-    ----------
-    Kingma and Ba, ICLR 2015; Loshchilov and Hutter, ICLR 2019; Smith and Topin, arXiv 1708.07120.
-
-    Examples
-    --------
-    >>> import torch
-    >>> from clipdim.contrast import RECIPES
-    >>> from clipdim.contrast.optimizer import Optimizer
-    >>> layer = torch.nn.Linear(2, 1)
-    >>> optimizer = Optimizer(layer, RECIPES["default"], n_steps=10)
-    >>> layer(torch.ones(3, 2)).sum().backward()
-    >>> optimizer.step()
+    AdamW decays matrices only, Adam every parameter; `n_steps` is the length of the learning rate's cycle. (Kingma and
+    Ba, 2015; Loshchilov and Hutter, 2019; Smith and Topin, 2017.) PyTorch's fused kernels are called without its
+    optimiser classes: the first of those in a process imports the compiler of PyTorch, which takes longer than many a
+    fit.
     """
 
     def __init__(self, module: nn.Module, recipe: Recipe, n_steps: int) -> None:

@@ -17,8 +17,7 @@ RETIRED = frozenset({"cuda_graph"})
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """
-    Settings of encoder, loss and optimiser.
+    """Settings of encoder, loss and optimiser.
 
     Pass a changed copy to :func:`clipdim.tl.fit` to train with other settings.
 
@@ -101,8 +100,7 @@ class Recipe:
 
     @classmethod
     def from_stored(cls, settings: Mapping[str, Any]) -> "Recipe":
-        """
-        Rebuild a recipe from its fields as they were stored; those that it was stored without have their defaults.
+        """Rebuild a recipe from its fields as they were stored; those that it was stored without have their defaults.
 
         Raises
         ------
@@ -128,8 +126,7 @@ class Recipe:
         return self.norm_fraction if self.similarity == "inner" else 0.0
 
     def encoder_shapes(self, n_features: int, out_dim: int) -> Iterator[tuple[str, tuple[int, ...]]]:
-        """
-        Yield name and shape of each array of :meth:`Encoder.to_arrays`.
+        """Yield name and shape of each array of :meth:`Encoder.to_arrays`.
 
         One after another, so that arrays from a file are told from those of the recipe beside them at once, however
         many layers that one names.
@@ -149,8 +146,7 @@ class Recipe:
             yield "linear.weight", (out_dim, n_features)
 
     def n_epochs(self, n_cells: int) -> int:
-        """
-        Epochs for so many training cells, unless ``max_epochs`` is set.
+        """Epochs for so many training cells, unless ``max_epochs`` is set.
 
         20 up to 10,000 cells; from there the number of steps grows with the square root of the number of cells. Few
         cells make at least 60 steps.

@@ -17,8 +17,7 @@ LARGEST_FLOAT32_LOGIT = 64.0
 
 
 class TiledInfoNCE(Function):
-    """
-    ``info_nce`` from tiles of the logits S, of which one exists at a time; the backward pass computes them again.
+    """``info_nce`` from tiles of the logits S, of which one exists at a time; the backward pass computes them again.
 
     ``exp(S - m)`` with one m for all cells serves the sums over rows and those over columns; it is taken in base 2,
     several times as fast. Beforehand only ``max S <= max|u| max|v| / temperature`` is known; m lies below this
@@ -111,8 +110,7 @@ def _wide(x: Tensor) -> torch.dtype:
 def _tiles(
     x: Tensor, y: Tensor, temperature: Tensor, shift: float, groups: Tensor | None
 ) -> Iterator[tuple[slice, slice, Tensor]]:
-    """
-    Rows, columns and values of each tile of ``x @ y.T / (temperature log 2) - shift``, -inf between groups.
+    """Rows, columns and values of each tile of ``x @ y.T / (temperature log 2) - shift``, -inf between groups.
 
     All tiles share their memory. Those without two cells of one group are left out.
     """

@@ -10,10 +10,11 @@ import torch
 from torch import Generator, Tensor
 from torch.distributed import ProcessGroup
 
+from clipdim.contrast.cells import Cells
 from clipdim.contrast.distributed import average_gradients, fewest, gather_rows
 from clipdim.contrast.minibatches import Minibatches
 from clipdim.contrast.model import ContrastiveModel
-from clipdim.contrast.objective import Contrastive, Objective
+from clipdim.contrast.objective import Objective, contrastive
 from clipdim.contrast.optimizer import Optimizer
 from clipdim.contrast.recipes import Recipe
 
@@ -42,8 +43,7 @@ def train(
     norm_inputs: Mapping[str, Tensor] | None = None,
     process_group: ProcessGroup | None = None,
 ) -> Iterator[Epoch]:
-    """
-    Train a model on paired cells, one epoch for each item that is asked of the iterator.
+    """Train a model on paired cells, one epoch for each item that is asked of the iterator.
 
     Only full minibatches are used; the cells left over in one epoch come in another. The cells of a minibatch have the
     same modalities, and are of one group as far as that has enough of them.
@@ -102,7 +102,7 @@ def train(
     >>> losses[-1] < losses[0]
     True
     """
-    recipe, training = model.recipe, _Cells(inputs, rows, groups)
+    recipe, training = model.recipe, Cells(inputs, rows, groups)
     if recipe.similarity == "inner" and recipe.norm_fraction > 0 and norm_inputs is None:
         msg = "similarity='inner' with norm_fraction above 0 needs a norm set; pass norm_inputs, or norm_fraction=0"
         raise ValueError(msg)
@@ -117,8 +117,7 @@ def train(
     n_epochs = recipe.n_epochs(n_cells * n_processes)
     optimizer = Optimizer(model, recipe, n_batches * n_epochs)
     trained = _trained_pairs(model, list(inputs), minibatches)
-    lowered = Contrastive() if objective is None else objective
-    compute = partial(lowered, model, norm_inputs=norm_inputs, gather=gather)
+    compute = partial(contrastive if objective is None else objective, model, norm_inputs=norm_inputs, gather=gather)
     for index in range(n_epochs):
         model.train()
         total = torch.zeros((), device=training.device)
@@ -146,39 +145,8 @@ def train(
         yield epoch
 
 
-@dataclass(frozen=True)
-class _Cells:
-    """The cells that are trained on; the fields are arguments of :func:`train`."""
-
-    inputs: Mapping[str, Tensor]
-    rows: Tensor | None
-    groups: Tensor | None
-
-    @property
-    def device(self) -> torch.device:
-        return next(iter(self.inputs.values())).device
-
-    def __len__(self) -> int:
-        return len(next(iter(self.inputs.values())) if self.rows is None else self.rows)
-
-    def minibatches(self, size: int, *, by_group: bool) -> Minibatches:
-        """Return what draws minibatches of so many cells."""
-        shape = len(self), len(self.inputs)
-        present = torch.ones(shape, dtype=torch.bool, device=self.device) if self.rows is None else self.rows >= 0
-        return Minibatches(present, size, self.groups if by_group else None)
-
-    def take(self, modalities: Sequence[int], cells: Tensor) -> tuple[dict[str, Tensor], Tensor | None]:
-        """Return the inputs of some cells, by modality, and their groups."""
-        names = list(self.inputs)
-        minibatch = {
-            names[number]: self.inputs[names[number]][cells if self.rows is None else self.rows[cells, number]]
-            for number in modalities
-        }
-        return minibatch, None if self.groups is None else self.groups[cells]
-
-
 def _as_many_in_all(
-    training: _Cells, norm_inputs: Mapping[str, Tensor] | None, process_group: ProcessGroup
+    training: Cells, norm_inputs: Mapping[str, Tensor] | None, process_group: ProcessGroup
 ) -> tuple[int, Mapping[str, Tensor] | None]:
     """Return the cells of the process that has the fewest, and as much of the norm set as all have."""
     if training.rows is not None:

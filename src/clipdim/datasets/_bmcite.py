@@ -42,8 +42,7 @@ LABELS = {"celltype.l1": "celltype_l1", "celltype.l2": "celltype_l2", "donor": "
 
 
 def bmcite() -> MuData:
-    """
-    CITE-seq of 15,000 bone-marrow cells of two donors: a latent representation of the RNA and 25 surface proteins.
+    """CITE-seq of 15,000 bone-marrow cells of two donors: a latent representation of the RNA and 25 surface proteins.
 
     Downloaded once (9.2 MB), verified by sha256 and kept in the folder that the environment variable
     ``CLIPDIM_DATA_DIR`` names, else in the user's cache folder; from then on no network is needed.

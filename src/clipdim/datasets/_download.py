@@ -41,14 +41,7 @@ def cache_folder() -> Path:
 
 
 def fetch(*files: RemoteFile) -> list[Path]:
-    """
-    Paths of verified copies of the files, downloading those that the cache lacks or has damaged.
-
-    Raises
-    ------
-    DownloadError
-        If one is missing or damaged and cannot be replaced by what was published.
-    """
+    """Paths of verified copies of the files, downloading those that the cache lacks or has damaged."""
     folder = cache_folder()
     downloader = pooch.HTTPDownloader(timeout=TIMEOUT)
     for file in files:

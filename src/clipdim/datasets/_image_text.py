@@ -22,8 +22,7 @@ def image_text(
     text_noise: float = 0.0,
     random_state: int = 0,
 ) -> MuData:
-    """
-    Pair embeddings of images with those of their texts.
+    """Pair embeddings of images with those of their texts.
 
     The script ``tutorials/embed_images.py`` computes such embeddings from a folder of images with captions, by the
     vision and the text tower of CLIP ViT-L/14 before their projections: 1,024 and 768 dimensions.

@@ -6,8 +6,7 @@ from clipdim.datasets._correlated import correlated
 
 
 def linear(n_cells: int = 12_000, n_shared: int = 5, *, d_x: int = 20, d_y: int = 20, random_state: int = 0) -> MuData:
-    """
-    Two modalities of standard normal features, the first of which are the same in both.
+    """Two modalities of standard normal features, the first of which are the same in both.
 
     ``y`` is N(0, I) and so is ``x``, independently, except that ``x_j = y_j`` for ``j = 1, ..., n_shared``.
 

@@ -9,8 +9,7 @@ from clipdim.datasets._correlated import correlated
 def nonlinear(
     n_cells: int = 12_000, n_shared: int = 5, *, d_x: int = 20, d_y: int = 20, random_state: int = 0
 ) -> MuData:
-    """
-    Two modalities, the first features of one being set to zero on parts of the range of the other's.
+    """Two modalities, the first features of one being set to zero on parts of the range of the other's.
 
     ``y`` is N(0, I) and so is ``x``, independently, except for the features up to ``n_shared``:
     ``x_1 = y_1 * 1{y_1 < 0}``, ``x_2 = y_2 * 1{y_1 + y_2 > 0.5}`` and ``x_j = y_j * 1{y_j > 0}`` from the third on.

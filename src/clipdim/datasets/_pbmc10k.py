@@ -31,8 +31,7 @@ LABELS = RemoteFile(
 
 
 def pbmc10k() -> MuData:
-    """
-    CITE-seq of 6,855 blood cells of one donor: raw counts of 4,000 genes and 14 surface proteins.
+    """CITE-seq of 6,855 blood cells of one donor: raw counts of 4,000 genes and 14 surface proteins.
 
     Downloaded once (3.5 MB), verified by sha256 and kept in the folder that the environment variable
     ``CLIPDIM_DATA_DIR`` names, else in the user's cache folder; from then on no network is needed.

@@ -22,8 +22,7 @@ MODALITIES = {"rna": "rna", "adt": "prot"}
 
 
 def pbmc_mosaic() -> MuData:
-    """
-    Blood cells of four donors, 400 of each: two donors with RNA and proteins, one with either alone.
+    """Blood cells of four donors, 400 of each: two donors with RNA and proteins, one with either alone.
 
     Downloaded once (2.8 MB), verified by sha256 and kept in the folder that the environment variable
     ``CLIPDIM_DATA_DIR`` names, else in the user's cache folder; from then on no network is needed.

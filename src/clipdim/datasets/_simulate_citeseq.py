@@ -63,8 +63,7 @@ def simulate_citeseq(
     missing_protein: float = 0.0,
     random_state: int = 0,
 ) -> MuData:
-    """
-    Simulate CITE-seq counts of RNA and surface protein that share a known number of dimensions.
+    """Simulate CITE-seq counts of RNA and surface protein that share a known number of dimensions.
 
     A cell has a shared latent vector, normal around the centre of its cell type and varying in all ``n_shared``
     dimensions within it, and a private one in each modality, standard normal. The log rate of a feature is linear in

@@ -25,8 +25,7 @@ def simulate_modalities(
     missing: float = 0.0,
     random_state: int = 0,
 ) -> MuData:
-    """
-    Simulate two or more modalities of which any two share a known number of dimensions.
+    """Simulate two or more modalities of which any two share a known number of dimensions.
 
     Every cell has independent standard normal latents: some that all modalities show, some for each two modalities that
     only these two show, and some that only one shows. The features of a modality are its latents times a random matrix

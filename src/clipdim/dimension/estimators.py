@@ -18,18 +18,8 @@ _N_BLOCKS = 20
 class Estimator:
     """An estimator of the intrinsic dimension from distinct points, (n, d), and the neighbours of some of them.
 
-    Attributes
-    ----------
-    name
-        As users write it.
-    label
-        As figures write it.
-    pointwise
-        The dimension around each query point, (n_queries,); `None` for an estimator without.
-    overall
-        The dimension of all and the ends of its 95 % interval, for an estimator without pointwise values.
-    n_neighbors
-        The neighbours that it takes whatever is asked for; `None` for one that takes as many as are.
+    `overall` gives the dimension and the ends of its 95 % interval, for an estimator without pointwise values;
+    `n_neighbors` are those that it takes whatever is asked for.
     """
 
     name: str

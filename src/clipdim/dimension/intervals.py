@@ -12,15 +12,7 @@ CONFIDENCE = 0.975
 
 
 def interval_of_mean(local: np.ndarray, neighbors: Neighbors, aggregation: str) -> tuple[float, float, float]:
-    """Return the mean of pointwise values that share neighbours, and the ends of its 95 % interval.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> alone = Neighbors(np.empty((4, 0)), np.empty((4, 0), int), np.arange(4))
-    >>> [round(end, 2) for end in interval_of_mean(np.array([1.0, 1.0, 3.0, 3.0]), alone, "arithmetic")]
-    [2.0, 1.02, 2.98]
-    """
+    """Return the mean of pointwise values that share neighbours, and the ends of its 95 % interval."""
     from scipy.stats import norm
 
     # the harmonic mean is linear in 1 / local, which is also closer to normal
@@ -42,31 +34,9 @@ def overlap_standard_error(values: np.ndarray, neighbors: Neighbors) -> float:
     """Estimate the standard error of the mean of pointwise values that share neighbours.
 
     The covariance of two values is weighted by the share of points that their neighbourhoods (the point itself and its
-    k neighbours) have in common, a spatial heteroskedasticity and autocorrelation consistent variance with the
-    neighbourhood graph in place of a distance band. With W the (n_queries, n) incidence matrix and e the centred
-    values it is ||W' e||^2 / ((k + 1) n_queries^2), so it is never negative.
-
-    Parameters
-    ----------
-    values
-        One value for each query point, (n_queries,).
-    neighbors
-        The neighbourhoods that the values came from.
-
-    Returns
-    -------
-    Standard error, in the units of `values`.
-
-    References
-    ----------
-    Conley, GMM estimation with cross sectional dependence, Journal of Econometrics 92, 1999.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> alone = Neighbors(np.empty((4, 0)), np.empty((4, 0), int), np.arange(4))
-    >>> overlap_standard_error(np.array([1.0, 1.0, 3.0, 3.0]), alone)  # the standard deviation over sqrt(4)
-    0.5
+    k neighbours) have in common, a spatial heteroskedasticity and autocorrelation consistent variance (Conley, Journal
+    of Econometrics 1999) with the neighbourhood graph in place of a distance band. With W the (n_queries, n) incidence
+    matrix and e the centred values it is ||W' e||^2 / ((k + 1) n_queries^2), so it is never negative.
     """
     n_queries, k = neighbors.indices.shape
     centred = values - values.mean()
@@ -76,26 +46,9 @@ def overlap_standard_error(values: np.ndarray, neighbors: Neighbors) -> float:
 
 
 def compact_blocks(X: np.ndarray, n_blocks: int) -> list[np.ndarray]:
-    """Cut points into compact blocks of about equal size.
+    """Cut points into compact blocks of about equal size, each given by its row numbers.
 
     The largest block is halved at the median of its widest coordinate until there are enough.
-
-    Parameters
-    ----------
-    X
-        Points, (n, d), n at least `n_blocks`.
-    n_blocks
-        Number of blocks.
-
-    Returns
-    -------
-    Row numbers of each block.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> [len(block) for block in compact_blocks(np.random.default_rng(0).normal(size=(40, 3)), 4)]
-    [10, 10, 10, 10]
     """
     blocks = [np.arange(len(X))]
     while len(blocks) < n_blocks:
@@ -109,33 +62,7 @@ def compact_blocks(X: np.ndarray, n_blocks: int) -> list[np.ndarray]:
 def jackknife_standard_error(
     statistic: Callable[[np.ndarray], float], values: np.ndarray, blocks: list[np.ndarray]
 ) -> float:
-    """Estimate the standard error of a statistic by leaving out one block of values at a time.
-
-    Parameters
-    ----------
-    statistic
-        Function of an array of values.
-    values
-        The values, (n, ...).
-    blocks
-        Row numbers of each block; together all rows, each once.
-
-    Returns
-    -------
-    Standard error, in the units of the statistic.
-
-    References
-    ----------
-    Künsch, The jackknife and the bootstrap for general stationary observations, Annals of Statistics 17, 1989.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> values = np.random.default_rng(0).normal(size=50)
-    >>> error = jackknife_standard_error(np.mean, values, list(np.arange(50)[:, None]))
-    >>> bool(np.isclose(error, values.std(ddof=1) / np.sqrt(50)))
-    True
-    """
+    """Estimate the standard error of a statistic by leaving out one block of values at a time (Künsch, 1989)."""
     left_out = np.array([statistic(np.delete(values, block, axis=0)) for block in blocks])
     n_blocks = len(blocks)
     return float(np.sqrt((n_blocks - 1) / n_blocks * np.sum((left_out - left_out.mean()) ** 2)))

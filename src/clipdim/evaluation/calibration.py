@@ -41,13 +41,7 @@ class Reliability:
 class Calibration:
     """A logistic map from the votes on a cell to the chance that the winner is right.
 
-    Attributes
-    ----------
-    intercept, of_share, of_distance
-        Of the log odds: the value at even votes and typical distance, and the change with the log odds of the share
-        and with the log of the distance.
-    typical_distance
-        Median distance to the voters among the cells learned from.
+    The intercept is the log odds at even votes and typical, median, distance.
     """
 
     intercept: float
@@ -62,42 +56,11 @@ class Calibration:
 
 
 def calibrate(share: ArrayLike, distance: ArrayLike, correct: ArrayLike) -> Calibration:
-    """Learn from votes of known outcome how likely others are right, by logistic regression.
+    """Learn from votes of known outcome how likely others are right, by logistic regression (Platt, 1999).
 
     To the cells come a hundred made-up ones at the typical distance, whose chance to be right is their share of the
     votes: with few cells, or few errors among them, the confidence stays near the share. Cells farther from their
     voters than usual mostly come out with less of it, which is what shows cells unlike any that has a label.
-
-    Parameters
-    ----------
-    share
-        Share of the votes that each winner has, in [0, 1], (n,).
-    distance
-        Mean distance to the voters, at least 0, (n,).
-    correct
-        Whether the winner is right, (n,).
-
-    Returns
-    -------
-    The map.
-
-    Raises
-    ------
-    ValueError
-        If there are no cells, the lengths differ, a share is outside [0, 1], or a distance is negative or not finite.
-
-    References
-    ----------
-    Platt, Probabilistic outputs for support vector machines, in Advances in Large Margin Classifiers, MIT Press 1999.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> rng = np.random.default_rng(0)
-    >>> share = rng.uniform(0.3, 1, size=2_000)
-    >>> learned = calibrate(share, np.ones(2_000), rng.uniform(size=2_000) < share**2)
-    >>> learned.confidence([0.5, 0.9], [1.0, 1.0]).round(1).tolist()
-    [0.3, 0.8]
     """
     from sklearn.linear_model import LogisticRegression
 

@@ -16,15 +16,7 @@ _LEAD = 0.25
 
 @dataclass(frozen=True)
 class Source:
-    """What some cells are imputed from.
-
-    Attributes
-    ----------
-    embedding
-        Their embedding, (cells, dimensions), finite.
-    inputs
-        What the encoders read, (cells, columns), finite.
-    """
+    """What some cells are imputed from."""
 
     embedding: np.ndarray
     inputs: np.ndarray
@@ -32,21 +24,9 @@ class Source:
 
 @dataclass(frozen=True)
 class Imputed:
-    """Imputed values, and how good they are.
+    """Imputed values, (cells, features), the decoder of each feature, and how good it is over `n_cells` cells.
 
-    Attributes
-    ----------
-    values
-        (cells, features), float32.
-    method
-        The decoder of each feature, (features,): `"knn"`, `"ridge"` or `"average"`.
-    correlation
-        Pearson correlation of imputed and measured values over cells, (features,); NaN for a constant feature.
-    r2
-        Share of the variance of the measured values that the imputed ones explain, (features,); negative where they
-        are worse than the mean.
-    n_cells
-        Number of cells that it is measured on.
+    The correlation of a constant feature is NaN; `r2` is negative where the values are worse than the mean.
     """
 
     values: np.ndarray
@@ -57,44 +37,15 @@ class Imputed:
 
 
 class Imputer:
-    """Decode features of cells from their embedding.
+    """Decode features of the cells of a query from their embedding, as learned from the training cells.
 
     - `"knn"`: mean over the nearest training cells in the embedding, with Gaussian weights as wide as the distance of
       the last of them.
     - `"ridge"`: linear in the encoders' inputs and smooth in the embedding, :class:`FourierRidge`.
     - `"average"`: the mean of both.
 
-    What does not depend on the features is computed once, so that they can come in blocks.
-
-    Parameters
-    ----------
-    train
-        Cells that the decoders learn from.
-    measured
-        Other cells, that tell how good the decoders are.
-    query
-        Cells to impute.
-    n_neighbors
-        Neighbours that are averaged; all training cells where there are fewer.
-    random_state
-        Seed of the Fourier features and of the halves of the measured cells.
-
-    Raises
-    ------
-    TypeError
-        If `n_neighbors` or the seed is not an integer.
-    ValueError
-        If `n_neighbors` is below 1, or there are fewer than two training or four measured cells.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> z = np.random.default_rng(0).normal(size=(500, 2))
-    >>> y = np.stack([z[:, 0], z[:, 0] * z[:, 1]], axis=1)
-    >>> train, measured, query = (Source(z[rows], z[rows]) for rows in (slice(300), slice(300, 400), slice(400, 500)))
-    >>> found = Imputer(train, measured, query).impute(y[:300], y[300:400])
-    >>> found.values.shape, bool((found.correlation > 0.9).all())
-    ((100, 2), True)
+    Measured cells are others, which tell how good the decoders are. What does not depend on the features is computed
+    once, so that they can come in blocks.
     """
 
     def __init__(
@@ -113,27 +64,11 @@ class Imputer:
         self._halves = np.array_split(np.random.default_rng(random_state).permutation(n_measured), 2)
 
     def impute(self, train_values: np.ndarray, measured_values: np.ndarray, *, method: str = "auto") -> Imputed:
-        """Impute features of the query.
+        """Impute features of the query from those of the training and the measured cells, (cells, features) each.
 
-        Parameters
-        ----------
-        train_values
-            Those features of the training cells, (n_train, features), finite.
-        measured_values
-            Those of the measured cells, (n_measured, features), finite.
-        method
-            `"knn"`, `"ridge"`, `"average"`, or `"auto"`: for each feature the average, or one decoder alone where its
-            correlation over n cells is higher by more than .25 / sqrt(n). One half of the measured cells decides, the
-            accuracy is that of the other half; where nothing is to decide it is that of all.
-
-        Returns
-        -------
-        The values and their accuracy.
-
-        Raises
-        ------
-        ValueError
-            If the method is unknown, or the values are of other cells.
+        `"auto"` takes for each feature the average, or one decoder alone where its correlation over n cells is higher
+        by more than .25 / sqrt(n). One half of the measured cells decides, the accuracy is that of the other half;
+        where nothing is to decide it is that of all.
         """
         method = _check.choice("method", method, IMPUTATION_METHODS)
         train_values, measured_values = (np.asarray(values, np.float32) for values in (train_values, measured_values))

@@ -12,34 +12,11 @@ CONSTANT = 1e-12
 
 
 def correlations(X: Any, positions: ArrayLike) -> np.ndarray:
-    """Pearson correlation of each feature with each coordinate of the cells' positions.
+    """Pearson correlation of each feature with each coordinate of the positions, (features, d), NaN for constants.
 
-    Reads a block of rows at a time and makes no sparse matrix dense.
-
-    Parameters
-    ----------
-    X
-        Features, (cells, features): an array, a sparse matrix, or anything of which ``X[start:stop]`` is one, in memory
-        or not (h5py, zarr, dask, backed AnnData).
-    positions
-        (cells, d); cells with NaN are left out.
-
-    Returns
-    -------
-    (features, d), float64. NaN for a feature or a coordinate that is constant.
-
-    Raises
-    ------
-    ValueError
-        If the numbers of cells differ, fewer than three cells have a position, a value of those is NaN or infinite, or
-        a position is infinite.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> z = np.array([[0.0], [1.0], [2.0], [3.0]])
-    >>> correlations(np.array([[0.0, 7.0, 1.0], [2.0, 5.0, 1.0], [4.0, 3.0, 1.0], [6.0, 1.0, 1.0]]), z).tolist()
-    [[1.0], [-1.0], [nan]]
+    ``X`` is (cells, features): an array, a sparse matrix, or anything of which ``X[start:stop]`` is one, in memory or
+    not (h5py, zarr, dask, backed AnnData). It is read a block of rows at a time, and no sparse matrix is made dense.
+    Cells with NaN positions are left out.
     """
     Z = np.asarray(positions, dtype=np.float64)
     if len(X.shape) != 2 or Z.ndim != 2 or len(Z) != X.shape[0]:

@@ -13,27 +13,13 @@ PENALTY = 1e-3
 
 @dataclass(frozen=True)
 class PrivateMap:
-    """
-    Linear map to the private dimensions of one modality, in units of the modality's overall spread.
+    """Linear map to the private dimensions of one modality, in units of the modality's overall spread.
 
     The inputs' linear prediction from the joint embedding is taken away, and what is left is projected on its principal
-    axes. The prediction is penalised (ridge regression), so that it reads little from axes along which the joint
-    embedding hardly varies: what lies there one modality alone has put there. Over the cells it was learned on, private
-    dimensions are uncorrelated with each other, and with the joint embedding up to what the penalty leaves.
-
-    References
-    ----------
-    Partial (residual) principal component analysis: Rao, Sankhya A 1964.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> rng = np.random.default_rng(0)
-    >>> shared, private = rng.normal(size=(500, 2)), rng.normal(size=(500, 1))
-    >>> inputs = np.hstack([shared, private]) @ rng.normal(size=(3, 6))
-    >>> found = PrivateMap.learn(inputs, shared, n_dims=1)
-    >>> bool(abs(np.corrcoef(found(inputs, shared)[:, 0], private[:, 0])[0, 1]) > 0.99)
-    True
+    axes (partial principal component analysis: Rao, Sankhya A 1964). The prediction is penalised (ridge regression), so
+    that it reads little from axes along which the joint embedding hardly varies: what lies there one modality alone has
+    put there. Over the cells it was learned on, private dimensions are uncorrelated with each other, and with the joint
+    embedding up to what the penalty leaves.
     """
 
     mean: np.ndarray
@@ -49,11 +35,7 @@ class PrivateMap:
 
     @classmethod
     def learn(cls, inputs: np.ndarray, joint: np.ndarray, *, n_dims: int, penalty: float = PENALTY) -> "PrivateMap":
-        """
-        Learn from cells: (cells x features), (cells x out_dim). There are at most as many dimensions as features.
-
-        ``penalty`` is the variance of the joint embedding along an axis of which half is read.
-        """
+        """Learn from cells; ``penalty`` is the variance of the joint embedding along an axis of which half is read."""
         from sklearn.decomposition import PCA
         from sklearn.linear_model import Ridge
 

@@ -14,32 +14,10 @@ _N_PAIRS = 1000
 class FourierRidge:
     """Ridge regression that is linear in some columns and smooth in an embedding.
 
-    The columns of the design are `inputs` and 500 random Fourier features of `embedding`, which stand for a Gaussian
-    kernel as wide as the median distance of two cells; all are standardised. The penalty of each target is the one of
-    least generalised cross-validation error. Memory is for one block of cells and the square of the columns.
-
-    Parameters
-    ----------
-    embedding
-        Where the regression is smooth, (n, d), finite.
-    inputs
-        Where it is linear, (n, p), finite.
-    random_state
-        Seed of the Fourier features.
-
-    References
-    ----------
-    Rahimi and Recht, Random features for large-scale kernel machines, NeurIPS 2007; Golub, Heath and Wahba,
-    Technometrics 1979 (generalised cross-validation).
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> z = np.random.default_rng(0).normal(size=(400, 2))
-    >>> ridge = FourierRidge(z, z)
-    >>> predicted = ridge.predict(z, z, ridge.coefficients(z[:, :1] * z[:, 1:]))
-    >>> bool(np.corrcoef(predicted[:, 0], z[:, 0] * z[:, 1])[0, 1] > 0.99)
-    True
+    The columns of the design are `inputs` and 500 random Fourier features (Rahimi and Recht, 2007) of `embedding`,
+    which stand for a Gaussian kernel as wide as the median distance of two cells; all are standardised. The penalty of
+    each target is the one of least generalised cross-validation error (Golub, Heath and Wahba, 1979). Memory is for one
+    block of cells and the square of the columns.
     """
 
     def __init__(self, embedding: np.ndarray, inputs: np.ndarray, *, random_state: int = 0) -> None:

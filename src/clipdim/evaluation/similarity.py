@@ -4,23 +4,9 @@ import numpy as np
 
 
 def draw_negatives(n_cells: int, n_drawn: int = 5_000) -> np.ndarray:
-    """Draw two different cells many times, always the same ones.
+    """Draw two different cells many times, always the same ones: two rows of cell numbers.
 
-    Parameters
-    ----------
-    n_cells
-        Number of cells.
-    n_drawn
-        How often; where there are no more ways than that to take two in order, each is taken once.
-
-    Returns
-    -------
-    Two rows of cell numbers, each (n_drawn,), or shorter.
-
-    Examples
-    --------
-    >>> draw_negatives(3).tolist()
-    [[0, 0, 1, 1, 2, 2], [1, 2, 0, 2, 0, 1]]
+    Where there are no more ways than that to take two in order, each is taken once.
     """
     if n_cells < 2:
         return np.empty((2, 0), dtype=np.int64)

@@ -12,17 +12,7 @@ _BLOCK = 16_384
 
 @dataclass(frozen=True)
 class Votes:
-    """Outcome of the votes on each cell.
-
-    Attributes
-    ----------
-    code
-        Class with most weight, (n,); of equal ones the first.
-    share
-        Its share of the weight, (n,).
-    distance
-        Mean distance to the voters, (n,).
-    """
+    """Outcome of the votes on each cell."""
 
     code: np.ndarray
     share: np.ndarray
@@ -30,37 +20,10 @@ class Votes:
 
 
 def votes(points: np.ndarray, codes: np.ndarray, queries: np.ndarray, *, n_neighbors: int = 15) -> Votes:
-    """Let the nearest labelled cells vote on the class of others, the nearer with more weight.
+    """Let the nearest labelled cells vote on the class of the queries, the nearer with more weight.
 
     The weights are Gaussian, with half the distance to the farthest voter as the standard deviation: they follow the
-    density of the cells.
-
-    Parameters
-    ----------
-    points
-        Embedding of the labelled cells, (n, d), finite.
-    codes
-        Their classes, integers from 0, (n,).
-    queries
-        Embedding of the cells to vote on, (n_queries, d), finite.
-    n_neighbors
-        Number of voters; fewer where there are fewer labelled cells.
-
-    Returns
-    -------
-    The winning class of each cell, its share of the weight, and the mean distance to the voters.
-
-    Raises
-    ------
-    ValueError
-        If `n_neighbors` is below 1 or there are no labelled cells.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> found = votes(np.array([[0.0], [0.1], [5.0]]), np.array([1, 1, 0]), np.array([[0.2]]), n_neighbors=2)
-    >>> found.code.tolist(), found.share.tolist()
-    ([1], [1.0])
+    density of the cells. Classes are integers from 0; fewer vote where there are fewer labelled cells.
     """
     distances, rows = nearest_points(points, queries, _voters(n_neighbors, len(points)))
     return _count(distances, codes[rows])
@@ -74,35 +37,10 @@ def votes_among(
     groups: np.ndarray | None = None,
     n_neighbors: int = 15,
 ) -> Votes:
-    """Let labelled cells vote on some of their own number as if these were new.
+    """Let labelled cells vote on some of their own number, by ascending rows, as if these were new.
 
-    Parameters
-    ----------
-    points, codes, n_neighbors
-        As in :func:`votes`.
-    rows
-        Row numbers of the cells to vote on, ascending, (n_rows,).
-    groups
-        Group of each labelled cell, as its batch, (n,): only cells of other groups vote on a cell. Without, or where
-        there is one group, all but the cell itself vote.
-
-    Returns
-    -------
-    As :func:`votes`, for the rows.
-
-    Raises
-    ------
-    ValueError
-        If `n_neighbors` is below 1 or a cell has no voters.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> points, codes, cell = np.array([[0.0], [0.1], [5.0], [0.2]]), np.array([0, 0, 1, 1]), np.array([0])
-    >>> votes_among(points, codes, cell, n_neighbors=1).code.tolist()
-    [0]
-    >>> votes_among(points, codes, cell, groups=np.array([0, 0, 1, 1]), n_neighbors=1).code.tolist()
-    [1]
+    With groups, as batches, only cells of other groups vote on a cell. Without, or where there is one group, all but
+    the cell itself vote.
     """
     if groups is None or (groups == groups[0]).all():
         found = nearest_neighbors(points, _voters(n_neighbors, len(points) - 1), rows=rows, backend="exact")

@@ -30,8 +30,7 @@ def resolve_device(device: str | torch.device) -> torch.device:
 
 @contextmanager
 def threads_for(batch_size: int) -> Iterator[None]:
-    """
-    Give torch one CPU thread while the minibatches are small.
+    """Give torch one CPU thread while the minibatches are small.
 
     A second thread gains nothing there, and waiting for it costs up to tens of times the step when other programs keep
     the cores busy.

@@ -1,5 +1,7 @@
 """What ``tl.fit`` measures while it trains and once it is done."""
 
+from collections.abc import Mapping
+
 import numpy as np
 import torch
 
@@ -7,6 +9,7 @@ from clipdim import _keys, dimension
 from clipdim.contrast import ContrastiveModel
 from clipdim.contrast.minibatches import Minibatches
 from clipdim.contrast.objective import pair_losses
+from clipdim.evaluation.similarity import draw_negatives
 
 MAX_CELLS = 5_000
 ENOUGH_CELLS = 1_000
@@ -18,8 +21,7 @@ MIN_CELLS = NEIGHBORS + 2
 
 
 class Monitor:
-    """
-    Measures of an epoch on held-out cells: 1,000 of them, or as many as two minibatches, at most 5,000.
+    """Measures of an epoch on held-out cells: 1,000 of them, or as many as two minibatches, at most 5,000.
 
     The held-out loss is the training loss on minibatches of the same size, so the two can be compared, unless fewer
     cells than that are held out. The intrinsic dimension is taken around 200 of the cells, the quantiles of the
@@ -29,7 +31,7 @@ class Monitor:
     def __init__(
         self,
         model: ContrastiveModel,
-        inputs: dict[str, torch.Tensor],
+        inputs: Mapping[str, torch.Tensor],
         *,
         rows: torch.Tensor | None = None,
         groups: torch.Tensor | None = None,
@@ -51,7 +53,7 @@ class Monitor:
         self.rows_of = {
             pair: [self.rows[has, place[name]] for name in pair] for pair, has in both.items() if has.sum() > 1
         }
-        self.pairs = {pair: draw_pairs(len(rows[0])) for pair, rows in self.rows_of.items()}
+        self.pairs = {pair: draw_negatives(len(rows[0]), MAX_NEGATIVES) for pair, rows in self.rows_of.items()}
         # as in training
         self.minibatches = Minibatches(present, model.recipe.batch_size, self.groups).draw(None)
 
@@ -108,17 +110,6 @@ def similarity_moments(u: torch.Tensor, v: torch.Tensor) -> list[float]:
     return [positive.mean().item(), positive.std(correction=0).item(), mean.item(), deviation.item()]
 
 
-def draw_pairs(n_cells: int, n_pairs: int = MAX_NEGATIVES) -> np.ndarray:
-    """Draw pairs of different cells, always the same ones: two rows of cell numbers, each (pairs,)."""
-    if n_cells < 2:
-        return np.empty((2, 0), dtype=np.int64)
-    if n_cells * (n_cells - 1) <= n_pairs:
-        return np.stack(np.nonzero(~np.eye(n_cells, dtype=bool)))
-    rng = np.random.default_rng(0)
-    first = rng.integers(n_cells, size=n_pairs)
-    return np.stack([first, (first + rng.integers(1, n_cells, size=n_pairs)) % n_cells])
-
-
 def _similarity_quantiles(u: torch.Tensor, v: torch.Tensor, pairs: np.ndarray) -> list[float]:
     """Quantiles of the similarities of the positive pairs and of the given negative ones."""
     first, second = torch.from_numpy(pairs)
@@ -128,8 +119,7 @@ def _similarity_quantiles(u: torch.Tensor, v: torch.Tensor, pairs: np.ndarray) -
 
 
 def _mle(points: torch.Tensor, anchors: np.ndarray) -> float:
-    """
-    Intrinsic dimension around some of the points, as `dimension.mle` would have it, in a fifth of its time.
+    """Intrinsic dimension around some of the points, as `dimension.mle` would have it, in a fifth of its time.
 
     Measured in every epoch that would take a third of the training of few cells. Distances of candidates are taken from
     differences; where two points are as good as one, `dimension.mle` decides.

@@ -27,8 +27,7 @@ def pair_table(
     measured: np.ndarray,
     temperatures: list[float],
 ) -> pd.DataFrame:
-    """
-    One row for each pair of modalities, measured on the cells that have both.
+    """One row for each pair of modalities, measured on the cells that have both.
 
     The shared dimension is that of what one embedding says of the other: its linear prediction, learned from training
     cells. What an encoder keeps for a third modality, or of its own noise, is not in it. Both directions are averaged.

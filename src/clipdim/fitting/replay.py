@@ -49,8 +49,7 @@ def read_new_sample(
 
 
 def replay(old: _mudata.Inputs, new: _mudata.Inputs, *, random_state: int) -> _mudata.Inputs:
-    """
-    Join the inputs, new cells after old ones, to train on new cells with some old ones: up to three for each of them.
+    """Join the inputs, new cells after old ones, to train on new cells with some old ones: up to three for each.
 
     Held out are new cells only. Old and new cells are of different batches, so never negatives of each other.
     """

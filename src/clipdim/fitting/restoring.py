@@ -18,8 +18,7 @@ def stored_inputs(
     *,
     with_batches: bool = True,
 ) -> _mudata.Inputs:
-    """
-    Return the inputs of the fit with its split, from the representations as they are now.
+    """Return the inputs of the fit with its split, from the representations as they are now.
 
     Cells that have one of the given modalities, or none, have no split. Batches are for those who train on.
     """

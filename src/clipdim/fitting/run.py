@@ -74,25 +74,10 @@ def run(
     trained: bool = True,
     afterwards: Callable[[], None] | None = None,
 ) -> Result:
-    """
-    Train a model and measure what comes of it.
+    """Train a model in place, or measure it as it is, and return what comes of it.
 
-    Parameters
-    ----------
-    data
-        Inputs whose cells are embedded and measured.
-    model
-        On the device of the settings; trained in place.
-    settings
-        Device, seed, progress bar, snapshots, processes.
-    objective
-        What is minimised; by default the contrastive loss of the model's recipe.
-    train_on
-        Other inputs to train on, as those that also have old cells.
-    trained
-        False to measure the model as it is.
-    afterwards
-        Called once the model is trained, before anything is measured.
+    The cells of ``data`` are embedded and measured; ``train_on`` are other inputs to train on, as those that also have
+    old cells. ``afterwards`` is called once the model is trained, before anything is measured.
     """
     inputs = data if train_on is None else train_on
     n_epochs = model.recipe.n_epochs(len(inputs.train))

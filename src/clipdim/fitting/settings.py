@@ -27,8 +27,7 @@ class Settings:
 
 
 def choose_recipe(recipe: str | Recipe, *, batches: bool = False, **overrides: Any) -> Recipe:
-    """
-    Return the recipe of that name, or the given one, with the overrides that are not None.
+    """Return the recipe of that name, or the given one, with the overrides that are not None.
 
     ``"default"`` stands for ``"batches"`` where there are batches.
     """

@@ -13,8 +13,7 @@ N_HALVINGS = 8
 
 
 class Shift:
-    """
-    Movement of cells away from where a model embeds them at first: half of the squared distance, by modality.
+    """Movement of cells away from where a model embeds them at first: half of the squared distance, by modality.
 
     With cosine similarity that is 1 less the cosine of the angle between where a cell was and where it is.
     """

@@ -12,8 +12,7 @@ MAX_CELLS = 1_000
 
 
 class Snapshots:
-    """
-    Embeddings of at most 1,000 cells at evenly spaced epochs: held-out cells, training cells where none were held out.
+    """Embeddings of up to 1,000 cells at evenly spaced epochs: held-out cells, training cells where none were held out.
 
     Before the end the expected norms of ``"inner"`` are those of these cells; the last snapshot is the result itself.
     """

@@ -9,11 +9,11 @@ from tqdm.auto import tqdm
 from clipdim import _keys, _mudata
 from clipdim._warn import warn
 from clipdim.contrast import ContrastiveModel, Epoch, train
+from clipdim.contrast.cells import Cells
 from clipdim.contrast.objective import Objective
 from clipdim.fitting.devices import threads_for
 from clipdim.fitting.monitor import MAX_CELLS, Monitor
 from clipdim.fitting.snapshots import Snapshots
-from clipdim.fitting.tensors import Cells
 
 
 def train_with_history(
@@ -30,7 +30,7 @@ def train_with_history(
 ) -> pd.DataFrame:
     """Train the model, with a progress bar, take the snapshots that are due, and return the history by epoch."""
     device, rank, size = model.device, *((0, 1) if group is None else (group.rank(), group.size()))
-    cells, norm_set = Cells.of(data, data.train), Cells.of(data, data.norm_set)
+    cells, norm_set = cells_of(data, data.train), cells_of(data, data.norm_set)
     if cells.rows is not None and group is not None:
         msg = "distributed=True needs cells with all the modalities; leave out the others, or pass modalities=[...]"
         raise ValueError(msg)
@@ -77,7 +77,7 @@ def train_with_history(
 
 def measure_untrained(model: ContrastiveModel, data: _mudata.Inputs, random_state: int) -> pd.DataFrame:
     """Fix the mean norms and return a history of one row, for a model that is not trained."""
-    model.fix_mean_norms(Cells.of(data, data.norm_set if len(data.norm_set) else data.train).inputs)
+    model.fix_mean_norms(cells_of(data, data.norm_set if len(data.norm_set) else data.train).inputs)
     monitor = monitor_of(model, data, random_state)
     row = {"loss": np.nan, "temperature": model.temperature().item(), **monitor()}
     return pd.DataFrame([row], index=pd.RangeIndex(1, name="epoch"))
@@ -86,8 +86,16 @@ def measure_untrained(model: ContrastiveModel, data: _mudata.Inputs, random_stat
 def monitor_of(model: ContrastiveModel, data: _mudata.Inputs, random_state: int) -> Monitor:
     """Return the monitor of some of the held-out cells."""
     monitored = np.random.default_rng(random_state).permutation(data.held_out)[:MAX_CELLS]
-    cells = Cells.of(data, monitored).to(model.device)
+    cells = cells_of(data, monitored).to(model.device)
     return Monitor(model, cells.inputs, rows=cells.rows, groups=cells.groups)
+
+
+def cells_of(data: _mudata.Inputs, cells: np.ndarray) -> Cells:
+    """Return the cells of these numbers, in memory."""
+    values, rows = data.of(cells)
+    groups = None if data.batches is None else torch.from_numpy(data.batches[cells])
+    inputs = {name: torch.from_numpy(x) for name, x in values.items()}
+    return Cells(inputs, None if rows is None else torch.from_numpy(rows), groups)
 
 
 def _row(epoch: Epoch, model: ContrastiveModel) -> dict[str, float]:

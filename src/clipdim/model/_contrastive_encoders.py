@@ -13,8 +13,7 @@ from clipdim.model._saved import extract_model
 
 
 class ContrastiveEncoders(Fitted):
-    """
-    Contrastive encoders of paired modalities, called as a model of scvi-tools is.
+    """Contrastive encoders of paired modalities, called as a model of scvi-tools is.
 
     A face on :func:`clipdim.tl.fit` and :func:`clipdim.tl.embed`: the same training with the same result, which lies in
     the MuData as it does after ``tl.fit``, for all other functions. scvi-tools need not be installed.
@@ -93,8 +92,7 @@ class ContrastiveEncoders(Fitted):
         use_rep: str | Mapping[str, str] | None = None,
         batch_key: str | Sequence[str] | None = None,
     ) -> None:
-        """
-        Check what a model is to read from a MuData, and note it there.
+        """Check what a model is to read from a MuData, and note it there.
 
         Call it after preprocessing (:func:`clipdim.pp.citeseq`): representations are chosen here, not in training.
 
@@ -163,8 +161,7 @@ class ContrastiveEncoders(Fitted):
         random_state: int = 0,
         progress: bool = True,
     ) -> None:
-        """
-        Train by :func:`clipdim.tl.fit`; a second call starts anew.
+        """Train by :func:`clipdim.tl.fit`; a second call starts anew.
 
         Parameters
         ----------

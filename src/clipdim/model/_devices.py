@@ -8,8 +8,7 @@ ACCELERATORS = ("auto", "cpu", "gpu", "cuda", "mps")
 
 
 def device_of(accelerator: str, devices: str | int | Sequence[int]) -> str:
-    """
-    Return the name of the torch device, ``"auto"`` included.
+    """Return the name of the torch device, ``"auto"`` included.
 
     ``devices`` is ``"auto"`` or 1 for one device, or a list with the index of one GPU.
     """

@@ -44,8 +44,7 @@ class Fitted:
 
     @property
     def history(self) -> dict[str, pd.DataFrame]:
-        """
-        Measures of each epoch, (epochs x 1) by name: ``train_loss``, ``validation_loss``, ``temperature``, and so on.
+        """Measures of each epoch, (epochs x 1) by name: ``train_loss``, ``validation_loss``, ``temperature`` and so on.
 
         The names of ``mdata.uns[key]["history"]``, but for the first two; no ``validation_loss`` where there are no
         validation cells. The two losses can be compared if there are as many of these as in a minibatch.
@@ -56,8 +55,7 @@ class Fitted:
 
     @property
     def train_indices(self) -> np.ndarray:
-        """
-        Positions in ``mdata.obs_names`` of the cells that the training has seen, ascending int64.
+        """Positions in ``mdata.obs_names`` of the cells that the training has seen, ascending int64.
 
         Cells are found by name. Those with less than two modalities are neither here nor in ``validation_indices``.
         ValueError if none of ``mdata`` was in the training.
@@ -70,8 +68,7 @@ class Fitted:
         return _saved.in_split(self._trained(), self.mdata, _keys.HELD_OUT)
 
     def get_latent_representation(self, mdata: MuData | None = None, *, modality: str | None = None) -> np.ndarray:
-        """
-        Embed cells, jointly or by one modality, each time anew from their representations as they are now.
+        """Embed cells, jointly or by one modality, each time anew from their representations as they are now.
 
         Parameters
         ----------
@@ -126,8 +123,7 @@ class Fitted:
         return _mudata.mean_embedding(embeddings, rows) if modality in (None, _keys.JOINT) else embeddings[modality]
 
     def save(self, dir_path: str | Path, *, overwrite: bool = False, save_mudata: bool = False) -> None:
-        """
-        Write the model in a folder, without pickle: ``model.h5mu``, a MuData of no cells that holds the fit.
+        """Write the model in a folder, without pickle: ``model.h5mu``, a MuData of no cells that holds the fit.
 
         ``mudata.read("folder/model.h5mu")`` is also a reference for :func:`clipdim.tl.embed` and
         :func:`clipdim.pp.citeseq`. ``mdata.write("cells.h5mu")`` saves cells and fit in one file.
@@ -182,8 +178,7 @@ class Fitted:
         accelerator: str = "auto",
         devices: str | int | Sequence[int] = "auto",
     ) -> Self:
-        """
-        Read a model that :meth:`save` wrote, with its cells, with others, or with none.
+        """Read a model that :meth:`save` wrote, with its cells, with others, or with none.
 
         Parameters
         ----------

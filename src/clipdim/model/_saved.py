@@ -44,8 +44,7 @@ def in_split(model: MuData, mdata: MuData | None, *splits: str) -> np.ndarray:
 def write_model(
     model: MuData, mdata: MuData | None, dir_path: str | Path, *, overwrite: bool, with_cells: bool
 ) -> MuData:
-    """
-    Write the model in a folder, and the cells if wanted; return it as it was written.
+    """Write the model in a folder, and the cells if wanted; return it as it was written.
 
     The folder has its new files all at once, or keeps the old ones where writing fails.
     """

@@ -13,28 +13,11 @@ _BLOCK = 2**16
 
 
 def distinct_points(X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Find the distinct rows of an array.
+    """Find the distinct rows: the first row of each, ascending, and for each row of `X` the place of its point there.
 
     Rows are the same when they are equal, or when they are closer than the rounding of the array's dtype (16 machine
     epsilons times the root mean square norm of the rows): the same cell run twice through an encoder may differ there.
     One million rows of 32 columns take a few seconds, thousands that agree to within rounding no longer than others.
-
-    Parameters
-    ----------
-    X
-        Points, (n, d), floating.
-
-    Returns
-    -------
-    First row of each distinct point, ascending, (n_distinct,), and for each row of `X` the place of its point in
-    that list, (n,).
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> rows, point = distinct_points(np.array([[0.0, 1.0], [2.0, 3.0], [0.0, 1.0]]))
-    >>> rows.tolist(), point.tolist()
-    ([0, 1], [0, 1, 0])
     """
     tolerance = _ROUNDINGS * np.finfo(X.dtype).eps * np.sqrt(np.einsum("ij,ij->", X, X, dtype=np.float64) / len(X))
     # adding 0 turns -0.0 into 0.0, so that equal rows have equal bytes

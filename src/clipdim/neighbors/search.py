@@ -26,16 +26,8 @@ _BLOCK = 1024
 class Neighbors:
     """Neighbours of the query points.
 
-    Attributes
-    ----------
-    distances
-        Euclidean distances, ascending, (n_queries, n_neighbors), float64.
-    indices
-        Rows of those neighbours, (n_queries, n_neighbors).
-    queries
-        Rows of the query points, ascending, (n_queries,).
-    exact
-        False where an approximate search may have missed some of the nearest.
+    Euclidean distances, ascending, float64, and rows, (n_queries, n_neighbors) each; the query points' own rows,
+    ascending. Where not exact, an approximate search may have missed some of the nearest.
     """
 
     distances: np.ndarray
@@ -45,35 +37,7 @@ class Neighbors:
 
 
 def draw_rows(n: int, n_drawn: int | None, *, random_state: int = 0, name: str = "n_queries") -> np.ndarray:
-    """Draw a random subset of rows without replacement.
-
-    Parameters
-    ----------
-    n
-        Number of rows.
-    n_drawn
-        How many to draw; `None` or n and above means all.
-    random_state
-        Seed of the draw; numpy's global one is left alone.
-    name
-        What to call `n_drawn` in an error.
-
-    Returns
-    -------
-    Row numbers, ascending, (n_drawn,).
-
-    Raises
-    ------
-    TypeError
-        If `n_drawn` or the seed is not an integer.
-    ValueError
-        If `n_drawn` is below 1, or the seed below 0.
-
-    Examples
-    --------
-    >>> draw_rows(4, None).tolist(), len(draw_rows(1_000, 10))
-    ([0, 1, 2, 3], 10)
-    """
+    """Draw random rows without replacement, ascending; `None` or n and above takes all. `name` is for errors."""
     # checked even where nothing is drawn: the next data set may be larger
     seed = _check.seed(random_state)
     if n_drawn is not None:
@@ -92,58 +56,21 @@ def nearest_neighbors(
     backend: str = "auto",
     random_state: int = 0,
 ) -> Neighbors:
-    """Find the nearest neighbours of each point, or of some points, among all other points.
+    """Find the nearest neighbours of each point, or of some points, among all others of (n, d) finite points.
 
-    Whichever backend finds the neighbours, their distances are float64 and taken from the differences of coordinates,
-    not from the expanded square, which is inexact for close points. Of equally distant points the first comes first.
+    The query points are `rows`, ascending, or `n_anchors` drawn at random. Whichever backend finds the neighbours,
+    their distances are float64 and taken from the differences of coordinates, not from the expanded square, which is
+    inexact for close points. Of equally distant points the first comes first.
 
     - `"tree"`: a k-d tree (scipy).
     - `"brute"`: brute force in float64 (scikit-learn).
-    - `"pynndescent"`: approximate, in time nearly linear in n. On 100,000 points in 32 columns (8 dimensions and noise)
-      it finds .9994 of 20 neighbours, and the dimension by maximum likelihood reads 7.076 in place of 7.079. The same
-      seed gives the same neighbours for the same number of threads. Its first call compiles, for about 20 seconds.
+    - `"pynndescent"`: approximate, in time nearly linear in n (Dong, Moses and Li, WWW 2011). On 100,000 points in 32
+      columns (8 dimensions and noise) it finds .9994 of 20 neighbours, and the dimension by maximum likelihood reads
+      7.076 in place of 7.079. The same seed gives the same neighbours for the same number of threads. Its first call
+      compiles, for about 20 seconds.
     - `"exact"`: the tree up to 6 columns, brute force above.
     - `"auto"`: pynndescent for the neighbours of more than 200,000 points in more than 6 columns, where it takes a
       quarter of the time of brute force or less; else exact.
-
-    Parameters
-    ----------
-    X
-        Points, (n, d), finite.
-    n_neighbors
-        Neighbours of each point, itself not counted; less than n.
-    n_anchors
-        Number of query points, drawn at random; `None` or n and above means all. The neighbours always come from
-        all points.
-    rows
-        The query points in place of a draw, ascending row numbers.
-    backend
-        One of the above.
-    random_state
-        Seed of the draw and of pynndescent.
-
-    Returns
-    -------
-    Distances, rows of the neighbours, rows of the query points, and whether the neighbours are exact.
-
-    Raises
-    ------
-    TypeError
-        If a number is not an integer, or the backend not a string.
-    ValueError
-        If there are not more points than neighbours, the backend is not one of those, both `n_anchors` and `rows` are
-        given, or `n_anchors` is below 1.
-
-    References
-    ----------
-    Dong, Moses and Li, Efficient k-nearest neighbor graph construction for generic similarity measures, WWW 2011
-    (the method of pynndescent).
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> nearest_neighbors(np.array([[0.0], [1.0], [3.0]]), 2).distances.tolist()
-    [[1.0, 3.0], [1.0, 2.0], [2.0, 3.0]]
     """
     n = len(X)
     if n_neighbors >= n:
@@ -167,32 +94,7 @@ def nearest_neighbors(
 
 
 def nearest_points(points: np.ndarray, queries: np.ndarray, n_neighbors: int) -> tuple[np.ndarray, np.ndarray]:
-    """Find the points that are nearest to others, exactly.
-
-    Parameters
-    ----------
-    points
-        Where to search, (n, d), finite.
-    queries
-        Whose neighbours, (n_queries, d), finite.
-    n_neighbors
-        Neighbours of each query, at most n.
-
-    Returns
-    -------
-    Euclidean distances, ascending, float64, and rows of the points, each (n_queries, n_neighbors).
-
-    Raises
-    ------
-    ValueError
-        If there are fewer points than neighbours.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> nearest_points(np.array([[0.0], [1.0], [3.0]]), np.array([[2.5]]), 2)[1].tolist()
-    [[2, 1]]
-    """
+    """Find the points nearest to each query, exactly: distances, ascending, and rows, (n_queries, n_neighbors) each."""
     if n_neighbors > len(points):
         msg = f"{len(points)} points are too few for n_neighbors={n_neighbors}; ask for fewer, or pass more points"
         raise ValueError(msg)

@@ -15,22 +15,6 @@ def in_threads(function: Callable[[np.ndarray], Part], n: int) -> list[Part]:
 
     Threads that share each small operation wait for each other at its end, in vain while other programs keep the cores
     busy: there a search took ten times as long.
-
-    Parameters
-    ----------
-    function
-        Takes item numbers, ascending, at least one.
-    n
-        Number of items, at least 1.
-
-    Returns
-    -------
-    What the function returned for each part, in order.
-
-    Examples
-    --------
-    >>> sum(in_threads(len, 10))
-    10
     """
     n_threads = torch.get_num_threads()
     parts = np.array_split(np.arange(n), min(n_threads, n))

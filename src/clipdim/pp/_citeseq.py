@@ -26,8 +26,7 @@ def citeseq(
     random_state: int = 0,
     copy: bool = False,
 ) -> MuData | None:
-    """
-    Preprocess RNA and surface protein: ``clipdim.pp.rna`` and ``clipdim.pp.protein`` in one call.
+    """Preprocess RNA and surface protein: ``clipdim.pp.rna`` and ``clipdim.pp.protein`` in one call.
 
     The modalities may hold different cells, in any order: each is preprocessed by itself.
 

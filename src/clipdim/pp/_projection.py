@@ -10,6 +10,7 @@ import pandas as pd
 from anndata import AnnData
 from scipy.sparse import issparse
 
+from clipdim._mudata import Prepared
 from clipdim._warn import warn
 
 SEEDS = 2**32  # what scanpy takes
@@ -47,8 +48,7 @@ class Projection:
         return names.get_indexer(pd.Index(self.features)) >= 0
 
     def project(self, X: Any, names: pd.Index) -> np.ndarray:
-        """
-        Principal components of normalised values, float32 (cells x n_comps).
+        """Principal components of normalised values, float32 (cells x n_comps).
 
         Columns are matched by name. A feature that is not there counts as the reference's mean.
         """
@@ -84,8 +84,7 @@ class Projection:
 def learn(
     values: np.ndarray, names: pd.Index, *, n_comps: int | None, modality: str, random_state: int
 ) -> tuple[Projection, dict[str, np.ndarray]]:
-    """
-    Learn scaling and principal components of dense float32 values (cells x features), which are overwritten.
+    """Learn scaling and principal components of dense float32 values (cells x features), which are overwritten.
 
     Constant features are left out. ``n_comps=None`` is one less than the features that are left.
     """
@@ -121,3 +120,23 @@ def learn(
         max_value=MAX_VALUE,
     )
     return projection, {name: np.asarray(cells.uns["pca"][name]) for name in ("variance", "variance_ratio")}
+
+
+def prepare(
+    X: Any,
+    names: pd.Index,
+    projection: Projection,
+    *,
+    record: dict[str, Any],
+    variance: dict[str, np.ndarray] | None = None,
+    highly_variable: np.ndarray | None = None,
+) -> Prepared:
+    """Put together what is written in a modality of normalised values (cells x features)."""
+    return Prepared(
+        X=X,
+        X_pca=projection.project(X, names),
+        loadings=projection.loadings_of(names),
+        record={**record, **projection.to_uns()},
+        variance=variance,
+        highly_variable=highly_variable,
+    )

@@ -21,7 +21,7 @@ from clipdim._mudata import (
     write_prepared,
 )
 from clipdim._warn import warn
-from clipdim.pp._projection import SEEDS, Projection, learn
+from clipdim.pp._projection import SEEDS, Projection, learn, prepare
 
 MIN_CELLS_OF_BATCH = 50
 ALL_CELLS = ""  # the batch of a sample without batches
@@ -37,8 +37,7 @@ def protein(
     random_state: int = 0,
     copy: bool = False,
 ) -> MuData | None:
-    """
-    Transform the surface protein of a MuData to centred log ratios and their principal components.
+    """Transform the surface protein of a MuData to centred log ratios and their principal components.
 
     ``muon.prot.pp.clr`` across the cells of each protein, ``log(1 + x / exp(mean(log(1 + x))))``, then scaling
     (clipped at 10 standard deviations) and principal components by ``scanpy``.
@@ -135,12 +134,13 @@ def learn_protein(
     X, denominators = _centred_log_ratio(counts, batches, pd.DataFrame(columns=proteins, dtype=np.float64))
     projection, variance = learn(X.copy(), proteins, n_comps=n_comps, modality=modality, random_state=random_state)
     record = {
+        "function": "protein",
         "batch_key": batch_key,
         "batches": denominators.index.to_numpy(dtype=object),
         "proteins": proteins.to_numpy(dtype=object),
         "denominators": denominators.to_numpy(),
     }
-    return _prepared(X, proteins, projection, record, variance)
+    return prepare(X, proteins, projection, record=record, variance=variance)
 
 
 def project_protein(mdata: MuData, modality: str, *, reference: MuData, batch_key: str | None) -> Prepared:
@@ -155,23 +155,7 @@ def project_protein(mdata: MuData, modality: str, *, reference: MuData, batch_ke
     _warn_of_small(batches, known=stored.index, modality=modality)
     X, _ = _centred_log_ratio(counts, batches, stored.reindex(columns=proteins))
     kept = {name: record[name] for name in ("batch_key", "batches", "proteins", "denominators")}
-    return _prepared(X, proteins, projection, kept, None)
-
-
-def _prepared(
-    X: np.ndarray,
-    proteins: pd.Index,
-    projection: Projection,
-    record: dict[str, Any],
-    variance: dict[str, np.ndarray] | None,
-) -> Prepared:
-    return Prepared(
-        X=X,
-        X_pca=projection.project(X, proteins),
-        loadings=projection.loadings_of(proteins),
-        record={"function": "protein", **record, **projection.to_uns()},
-        variance=variance,
-    )
+    return prepare(X, proteins, projection, record={"function": "protein", **kept})
 
 
 def _dense_counts(mdata: MuData, modality: str) -> tuple[np.ndarray, pd.Index]:
@@ -215,8 +199,7 @@ def _warn_of_small(batches: np.ndarray, *, known: pd.Index, modality: str) -> No
 def _centred_log_ratio(
     counts: np.ndarray, batches: np.ndarray, stored: pd.DataFrame
 ) -> tuple[np.ndarray, pd.DataFrame]:
-    """
-    Centred log ratios within batches, float32, and the denominators (batches x proteins).
+    """Centred log ratios within batches, float32, and the denominators (batches x proteins).
 
     ``stored`` (batches x proteins) are denominators that are used instead of the cells' own; NaN where unknown.
     """

@@ -20,7 +20,7 @@ from clipdim._mudata import (
     stored_record,
     write_prepared,
 )
-from clipdim.pp._projection import SEEDS, Projection, learn
+from clipdim.pp._projection import SEEDS, Projection, learn, prepare
 
 WITHOUT_COUNTS = (
     ". Without RNA counts (datasets.bmcite() has only a latent of its RNA) run only clipdim.pp.protein(mdata): "
@@ -39,8 +39,7 @@ def rna(
     random_state: int = 0,
     copy: bool = False,
 ) -> MuData | None:
-    """
-    Normalise, log-transform and reduce the RNA of a MuData to principal components.
+    """Normalise, log-transform and reduce the RNA of a MuData to principal components.
 
     Each cell is scaled to the median total of the cells and log(1 + x) transformed; ``scanpy`` selects the highly
     variable genes, scales them (clipped at 10 standard deviations) and finds their principal components.
@@ -144,8 +143,9 @@ def learn_rna(
         modality=modality,
         random_state=random_state,
     )
-    record = {"target_sum": target_sum, "genes": genes.to_numpy(dtype=object)}
-    return _prepared(X, genes, projection, record, variance)
+    record = {"function": "rna", "target_sum": target_sum, "genes": genes.to_numpy(dtype=object)}
+    used = genes.isin(projection.features)
+    return prepare(X, genes, projection, record=record, variance=variance, highly_variable=used)
 
 
 def project_rna(mdata: MuData, modality: str, *, reference: MuData) -> Prepared:
@@ -158,24 +158,8 @@ def project_rna(mdata: MuData, modality: str, *, reference: MuData) -> Prepared:
     # genes that the reference does not have must not take part of a cell's total
     totals = _totals(counts if shared.all() else counts[:, np.flatnonzero(shared)])
     X = _log_normalise(counts, totals, float(record["target_sum"]))
-    return _prepared(X, genes, projection, {name: record[name] for name in ("target_sum", "genes")}, None)
-
-
-def _prepared(
-    X: Any,
-    genes: pd.Index,
-    projection: Projection,
-    record: dict[str, Any],
-    variance: dict[str, np.ndarray] | None,
-) -> Prepared:
-    return Prepared(
-        X=X,
-        X_pca=projection.project(X, genes),
-        loadings=projection.loadings_of(genes),
-        record={"function": "rna", **record, **projection.to_uns()},
-        variance=variance,
-        highly_variable=genes.isin(projection.features),
-    )
+    kept = {"function": "rna", "target_sum": record["target_sum"], "genes": record["genes"]}
+    return prepare(X, genes, projection, record=kept, highly_variable=genes.isin(projection.features))
 
 
 def _totals(counts: Any) -> np.ndarray:

@@ -35,7 +35,7 @@ def positive_similarity(run: Run) -> Finding:
     worst = min(run.pairs, key=lambda pair: float(np.median(pair.positive)))
     low, value, high = (float(quantile) for quantile in np.quantile(worst.positive, [0.05, 0.5, 0.95]))
     where = f"Positive similarities of {worst.name} concentrate at {value:.2f} (90 % in {low:.2f} to {high:.2f})"
-    offsets = "; the inner product also has offsets of each embedding, which the loss does not see" * run.inner()
+    offsets = "; the inner product also has offsets of each embedding, which the loss does not see" * run.inner
     return judge(
         *("positive_similarity", value, POSITIVE_SIMILARITY, abs(value - 1) <= 1 - POSITIVE_SIMILARITY),
         good=f"{where}: the encoders align the modalities.",
@@ -82,4 +82,4 @@ def norms(run: Run) -> Finding | None:
         good=f"Norms {what}: they gather though nothing constrains them.",
         bad=f"Norms {what} and do not gather as in theory; train longer, or use similarity='cosine'.",
     )
-    return finding if run.inner() else None
+    return finding if run.inner else None

@@ -80,14 +80,14 @@ def room(run: Run) -> Finding:
     if np.isnan(estimate):
         reading = "Too few distinct cells for an intrinsic dimension; hold out more."
         return Finding("room", np.nan, ROOM, WARNING, reading)
-    full = _reading_of_a_cloud(record.n_cells, out_dim, sphere=not run.inner())
+    full = _reading_of_a_cloud(record.n_cells, out_dim, sphere=not run.inner)
     value = estimate / full
     reads = f"The dimension reads {record.estimate:.1f} ({record.low:.1f} to {record.high:.1f})"
     if run.nothing_shared():
         reading = f"{reads}, but nothing shared was found (see matching): it is that of noise."
         return Finding("room", value, ROOM, WARNING, reading)
-    if run.reduced_from() is not None:
-        reading = f"{reads}, and the embedding was reduced to it; for its room see key={run.reduced_from()!r}."
+    if run.params.reduced_from is not None:
+        reading = f"{reads}, and the embedding was reduced to it; for its room see key={run.params.reduced_from!r}."
         return Finding("room", value, ROOM, OK, reading)
     return judge(
         *("room", value, ROOM, value <= ROOM),

@@ -63,13 +63,10 @@ class Run:
         """What to call the cells measured."""
         return "held-out cells" if self.held_out else "training cells (too few were held out)"
 
+    @property
     def inner(self) -> bool:
         """Whether the similarity is the inner product."""
         return self.params.recipe.similarity == "inner"
-
-    def reduced_from(self) -> str | None:
-        """Key of the fit that this one is a reduction of."""
-        return self.params.reduced_from
 
     def matching(self) -> tuple[float, float]:
         """FOSCTTM of the worst pair, and the value below which it is better than chance."""

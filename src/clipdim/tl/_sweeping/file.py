@@ -9,15 +9,9 @@ Record = dict[str, Any]
 
 
 class SweepFile:
-    """
-    A file of finished fits: a line with the settings and the data's fingerprint, then a line for each fit, all JSON.
+    """A file of finished fits: a line with the settings and the data's fingerprint, then a line for each fit, all JSON.
 
-    It is not touched before :meth:`open`.
-
-    Raises
-    ------
-    ValueError
-        If the file is not one of a sweep, or of a sweep with other settings or of other data.
+    It is refused where it is of another sweep, and not touched before :meth:`open`.
     """
 
     def __init__(self, path: Path, settings: dict[str, Any], fingerprint: dict[str, str]) -> None:
