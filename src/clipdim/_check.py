@@ -72,8 +72,8 @@ def seed(value: Any, *, below: int = 2**63) -> int:
     msg = f"random_state must be an integer of at least 0 and below 2**{below.bit_length() - 1}, got {value!r}"
     try:
         return integer("random_state", value, least=0, most=below - 1)
-    except ValueError:
-        raise ValueError(msg) from None
+    except (TypeError, ValueError) as error:
+        raise type(error)(msg) from None
 
 
 def _limits(*limits: tuple[str, float | None]) -> str:

@@ -31,10 +31,15 @@ def test_columns():
     assert batch_columns(np.array(["donor"], dtype=object)) == ["donor"]
 
 
-@pytest.mark.parametrize("batch_key", [[], 3, ["donor", 3]])
+@pytest.mark.parametrize("batch_key", [3, ["donor", 3]])
 def test_wrong_type(batch_key):
     with pytest.raises(TypeError, match=r"a column of \.obs, or a list of names, got"):
         batch_columns(batch_key)
+
+
+def test_no_column():
+    with pytest.raises(ValueError, match=r"a column of \.obs, or a list of names, got \[\]"):
+        batch_columns([])
 
 
 def test_several_columns_make_one(make):

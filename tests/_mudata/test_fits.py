@@ -116,6 +116,8 @@ def test_a_fit_without_the_table_of_pairs(make_fit):
     del written["pairs"]
     fit = Fit.from_uns(written, "clipdim")
     assert fit.temperature_of("rna", "prot") == fit.temperature == 0.1
+    again = Fit.from_uns(fit.to_uns(), "clipdim")
+    assert again.temperature_of("rna", "prot") == 0.1
 
 
 def test_retired_settings_of_a_recipe(make_fit):
@@ -159,7 +161,6 @@ def change(record, path, value):
         (("encoders", "rna", "layers.0.weight"), np.ones((3, 4)), r"is ndarray of shape \(3, 4\), expected .*\(4, 3\)"),
         (("encoders", "rna", "layers.9.weight"), np.ones((4, 4)), r"\['layers.9.weight'\] is .*, expected only"),
         (("features", "rna"), np.array(["a", "b"], dtype=object), r"\['features'\]\['rna'\] is .*expected 3 names"),
-        (("match",), "good", r"\['match'\] is 'good', expected a table"),
         (("private",), {"maps": {}}, r"\['private'\]\['modalities'\] is missing"),
         (("snapshots",), {"epochs": np.array([0])}, r"\['snapshots'\]\['cells'\] is missing"),
     ],
@@ -168,6 +169,15 @@ def test_damaged_record(fitted, unchanged, path, value, message):
     change(fitted.uns["clipdim"], path, value)
     mend = r".*the record is damaged; read the file again, or run clipdim\.tl\.fit\(mdata, key_added='clipdim'\)"
     with unchanged(fitted), pytest.raises(ValueError, match=message + mend):
+        read_fit(fitted)
+
+
+@pytest.mark.parametrize(("name", "function"), [("match", "match"), ("confusion", "classify"), ("shift", "update")])
+def test_damaged_table(fitted, unchanged, name, function):
+    """It can be made anew without another fit."""
+    fitted.uns["clipdim"][name] = pd.DataFrame({"else": [1]})
+    mend = rf"run clipdim\.tl\.{function} again, after del mdata\.uns\['clipdim'\]\['{name}'\]"
+    with unchanged(fitted), pytest.raises(ValueError, match=rf"\['{name}'\] is DataFrame .* with the columns .*{mend}"):
         read_fit(fitted)
 
 

@@ -51,7 +51,7 @@ def test_quantiles_of_many_cells_are_close():
     monitor = make_monitor(1_000)
     (u, v), measures = embeddings_of(monitor), monitor()
     negative = (u @ v.T)[~np.eye(1_000, dtype=bool)]
-    assert [pairs.shape for pairs in monitor.pairs.values()] == [(2, MAX_NEGATIVES)]
+    assert [pairs.shape for pairs in monitor.negatives.values()] == [(2, MAX_NEGATIVES)]
     for quantile, level in (("q05", 0.05), ("q50", 0.5), ("q95", 0.95)):
         assert measures[f"negative_similarity_{quantile}"] == pytest.approx(np.quantile(negative, level), abs=0.04)
     assert monitor() == measures

@@ -98,7 +98,7 @@ def test_untrained(set_up, unchanged, tmp_path):
     ("error", "arguments", "message"),
     [
         (ValueError, {"early_stopping": True}, "early_stopping=True is not available: .*one cycle.*max_epochs"),
-        (ValueError, {"accelerator": "tpu"}, r"accelerator='tpu' is unknown; choose one of \['auto', 'cpu', 'gpu'"),
+        (ValueError, {"accelerator": "tpu"}, r"accelerator must be one of \['auto', 'cpu', 'gpu', .* got 'tpu'"),
         (ValueError, {"devices": 2}, r"devices=2 is not one device; .*torchrun.*tl.fit\(mdata, distributed=True\)"),
         (ValueError, {"devices": -1}, "devices=-1 is not one device"),
         (ValueError, {"devices": [0, 1]}, r"devices=\[0, 1\] is not one device"),

@@ -104,18 +104,22 @@ def test_table_survives_the_file(hand_made_fit, through_file, form):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "message"),
+    ("arguments", "error", "message"),
     [
-        ({"n_per_group": "equal", "groupby": None}, "n_per_group='equal' is for groups; pass groupby"),
-        ({"n_per_group": "same"}, "n_per_group='same' must be 'equal', None, or an integer above n_neighbors=20"),
-        ({"n_per_group": 20}, "n_per_group=20 must be"),
-        ({"n_per_group": True}, "n_per_group=True must be"),
-        ({"n_per_group": 50.0}, "n_per_group=50.0 must be"),
-        ({"n_per_group": "equal", "n_neighbors": 200}, "a group of 1000 cells or more, .* of 'group' has 900"),
+        ({"n_per_group": "equal", "groupby": None}, ValueError, "n_per_group='equal' is for groups; pass groupby"),
+        ({"n_per_group": "same"}, TypeError, "n_per_group must be an integer .*got 'same'; .* or 'equal', or None"),
+        ({"n_per_group": 20}, ValueError, "n_per_group must be .*at least 21, got 20; more than n_neighbors=20"),
+        ({"n_per_group": True}, TypeError, "n_per_group must be .* got True"),
+        ({"n_per_group": 50.0}, TypeError, "n_per_group must be .* got 50.0"),
+        (
+            {"n_per_group": "equal", "n_neighbors": 200},
+            ValueError,
+            "a group of 1000 cells or more, .* of 'group' has 900",
+        ),
     ],
 )
-def test_errors_leave_the_object_alone(adata, arguments, message):
-    with pytest.raises(ValueError, match=message):
+def test_errors_leave_the_object_alone(adata, arguments, error, message):
+    with pytest.raises(error, match=message):
         intrinsic_dimension(adata, **{"use_rep": "X_flat", "groupby": "group", "key_added": "d", **arguments})
     assert list(adata.obs) == ["group"]
     assert len(adata.uns) == 0

@@ -9,8 +9,7 @@ import skdim
 import torch
 
 import clipdim
-from clipdim.contrast import RECIPES
-from clipdim.contrast.objective import Contrastive
+from clipdim.contrast import RECIPES, training
 from clipdim.tl import embed, fit, match
 
 QUICK = {"out_dim": 6, "max_epochs": 3, "progress": False, "device": "cpu"}
@@ -378,7 +377,7 @@ class Interrupted:
 
 
 def interrupt_training(monkeypatch, after_batches):
-    objective = Contrastive.__call__
+    objective = training.contrastive
     calls = iter(range(after_batches))
 
     def interrupted(self, model, *args, **arguments):
@@ -386,7 +385,7 @@ def interrupt_training(monkeypatch, after_batches):
             raise KeyboardInterrupt
         return objective(self, model, *args, **arguments)
 
-    monkeypatch.setattr(Contrastive, "__call__", interrupted)
+    monkeypatch.setattr(training, "contrastive", interrupted)
 
 
 def test_interruption_keeps_what_was_learned(make_mdata, monkeypatch):

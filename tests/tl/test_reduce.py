@@ -209,7 +209,7 @@ def test_batches_and_nothing_held_out(make_mdata, unchanged):
 
 
 def test_one_dimension_of_cosines_is_warned_of(fitted):
-    with pytest.warns(UserWarning, match="with out_dim=1 and cosine"):
+    with pytest.warns(UserWarning, match="with out_dim=1 and cosine .*; pass a larger out_dim$"):
         reduce(fitted, 1, method="pca", **QUICK)
 
 

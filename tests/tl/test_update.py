@@ -331,3 +331,11 @@ def test_a_recipe_of_the_paper_goes_on(new, make_mdata):
     update(new, reference, max_epochs=2, **QUICK)
     assert new.uns[KEY]["params"]["recipe"]["similarity"] == RECIPES["paper"].similarity
     assert "norm set" in set(new.obs[f"{KEY}_split"].dropna())
+
+
+def test_an_update_of_a_reduced_fit_is_still_known_as_reduced(reference, new):
+    reduce(reference, 4, method="pca", key_added="small", **QUICK)
+    update(new, reference, key="small", max_epochs=1, **QUICK)
+    params = new.uns[KEY]["params"]
+    assert params["reduced_from"] == "clipdim"
+    assert "method" not in params  # of the update all epochs were trained

@@ -20,7 +20,7 @@ def batch_columns(batch_key: str | Sequence[str] | None) -> list[str]:
     names = [batch_key] if isinstance(batch_key, str) or not isinstance(batch_key, Iterable) else list(batch_key)
     if not names or not all(isinstance(name, str) for name in names):
         msg = f"batch_key must be the name of a column of .obs, or a list of names, got {batch_key!r}"
-        raise TypeError(msg)
+        raise TypeError(msg) if names else ValueError(msg)
     return [str(name) for name in names]
 
 

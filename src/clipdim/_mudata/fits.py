@@ -29,6 +29,12 @@ TABLES: dict[str, tuple[str, ...]] = {
     "loadings": ("modality", "feature", "direction", "loading", "agreement"),
     "private_loadings": ("modality", "feature", "direction", "loading", "agreement"),
 }
+_MADE_BY = {
+    "shift": "update",
+    "private_variance": "private",
+    "confusion": "classify",
+    "private_loadings": "loadings",
+}
 # they keep their categories: of 20,000 genes in 10 directions, texts would take long to make
 _CATEGORICAL = ("loadings", "private_loadings")
 
@@ -118,11 +124,11 @@ class Fit:
             "private": Private.from_uns(record.within("private"), params.out_dim) if "private" in record else None,
             "directions": record.array("directions", (params.out_dim, None)) if "directions" in record else None,
         }
-        named |= {
-            name: record.table(name, columns, texts=name not in _CATEGORICAL)
-            for name, columns in TABLES.items()
-            if name in record
-        }
+        for name in (name for name in TABLES if name in record):
+            function = _MADE_BY.get(name, name)
+            anew = f"run clipdim.tl.{function} again, after del mdata.uns[{key!r}][{name!r}]"
+            table = Record(values, record.where, anew).table(name, TABLES[name], texts=name not in _CATEGORICAL)
+            named[name] = table
         known = {entry.name for entry in fields(cls)}
         return cls(**named, others={name: value for name, value in values.items() if name not in known})
 
@@ -131,7 +137,9 @@ def _pairs(record: Record, modalities: list[str], temperature: float) -> pd.Data
     """Table of the pairs, which versions before 0.1 did not write: two modalities had the temperature of the fit."""
     if "pairs" in record:
         return record.table("pairs", ["first", "second", "temperature", "intrinsic_dimension"])
-    return pd.DataFrame({"first": modalities[:1], "second": modalities[1:2], "temperature": temperature})
+    only = {"first": modalities[:1], "second": modalities[1:2], "temperature": temperature, "n_cells": 0}
+    unknown = ("positive_similarity", "negative_similarity", "intrinsic_dimension", "low", "high")
+    return pd.DataFrame({**only, **dict.fromkeys(unknown, np.nan)})
 
 
 def _encoders(record: Record, params: Params) -> dict[str, dict[str, np.ndarray]]:

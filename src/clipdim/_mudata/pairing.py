@@ -1,6 +1,6 @@
 """Which cells and modalities a MuData holds, and which rows of its modalities are the same cell."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -52,6 +52,9 @@ def modality_names(mdata: MuData, modalities: Sequence[str] | None = None, *, at
     available = list(mdata.mod)
     if isinstance(modalities, str):
         modalities = [modalities]
+    if modalities is not None and not isinstance(modalities, Iterable):
+        msg = f"modalities must be a list of names, some of {available}, got {modalities!r}"
+        raise TypeError(msg)
     names = available if modalities is None else list(modalities)
     unknown = [name for name in names if name not in available]
     if unknown:

@@ -33,6 +33,11 @@ class Params:
     interpolation: float | None = None
     n_reference_cells: int | None = None
 
+    def origin(self) -> dict[str, Any]:
+        """Return what a fit that goes on from this one keeps of ``tl.reduce`` and ``tl.update``."""
+        names = ("reduced_from", "updated_from", "max_shift", "interpolation", "n_reference_cells")
+        return {name: getattr(self, name) for name in names}
+
     def to_uns(self) -> dict[str, Any]:
         """Return what files can hold; what belongs to other functions is left out."""
         written = {entry.name: getattr(self, entry.name) for entry in fields(self)}
@@ -57,7 +62,7 @@ class Params:
             reduced_from=record.text("reduced_from") if "reduced_from" in record else None,
             method=record.text("method") if "method" in record else None,
             updated_from=record.text("updated_from") if "updated_from" in record else None,
-            max_shift=record.number("max_shift") if "max_shift" in record else None,
+            max_shift=record.number("max_shift", finite=False) if "max_shift" in record else None,
             interpolation=record.number("interpolation") if "interpolation" in record else None,
             n_reference_cells=record.integer("n_reference_cells") if "n_reference_cells" in record else None,
         )

@@ -72,17 +72,16 @@ class Record:
             self.refuse(name, "a list of strings")
         return [str(one) for one in value]  # type: ignore[union-attr]
 
-    def array(self, name: str, shape: tuple[int | None, ...] | None = None) -> np.ndarray:
+    def array(self, name: str, shape: tuple[int | None, ...]) -> np.ndarray:
         """Return an array of finite numbers of that shape, in which None stands for any length."""
         value = self.values.get(name)
-        sizes = "any" if shape is None else tuple("any" if size is None else size for size in shape)
+        sizes = tuple("any" if size is None else size for size in shape)
         expected = f"finite numbers of shape {sizes}"
         if not isinstance(value, np.ndarray) or value.dtype.kind not in "iuf":
             self.refuse(name, expected)
-        fits = shape is None or (
-            value.ndim == len(shape) and all(size in (None, own) for size, own in zip(shape, value.shape, strict=True))
-        )
-        if not fits:
+        if value.ndim != len(shape) or any(
+            size not in (None, own) for size, own in zip(shape, value.shape, strict=True)
+        ):
             self.refuse(name, expected)
         if not np.isfinite(value).all():
             self._refuse(f"{self.where}[{name!r}] has NaN or infinite values, expected {expected}")

@@ -99,11 +99,9 @@ def cells_at_a_time(n_per_group: Any, groupby: str | None, sizes: Sequence[int],
     if groupby is None:
         msg = f"n_per_group={n_per_group!r} is for groups; pass groupby, a column of .obs, too"
         raise ValueError(msg)
-    if isinstance(n_per_group, int | np.integer) and not isinstance(n_per_group, bool) and n_per_group > n_neighbors:
-        return int(n_per_group)
-    if not isinstance(n_per_group, str) or n_per_group != "equal":
-        msg = f"n_per_group={n_per_group!r} must be 'equal', None, or an integer above n_neighbors={n_neighbors}"
-        raise ValueError(msg)
+    if not (isinstance(n_per_group, str) and n_per_group == "equal"):
+        hint = f"more than n_neighbors={n_neighbors}, or 'equal', or None for all"
+        return _check.integer("n_per_group", n_per_group, least=n_neighbors + 1, hint=hint)
     least = LEAST_GROUP * n_neighbors
     enough = [size for size in sizes if size >= least]
     if not enough:

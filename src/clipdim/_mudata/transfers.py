@@ -10,8 +10,6 @@ from mudata import MuData
 from clipdim import _check, _keys
 from clipdim._mudata.records import Record
 
-COLUMNS = ("modalities", "confidence", "accuracy", "n_cells")
-
 
 def check_transfer(query: MuData, key_added: str) -> None:
     """Refuse a name that files cannot hold, or under which a column of the user's lies."""

@@ -25,7 +25,7 @@ class Monitor:
 
     The held-out loss is the training loss on minibatches of the same size, so the two can be compared, unless fewer
     cells than that are held out. The intrinsic dimension is taken around 200 of the cells, the quantiles of the
-    negative similarities of at most 5,000 random pairs, the same ones in every epoch.
+    negative similarities of at most 5,000 random couples of cells, the same ones in every epoch.
     """
 
     def __init__(
@@ -53,7 +53,7 @@ class Monitor:
         self.rows_of = {
             pair: [self.rows[has, place[name]] for name in pair] for pair, has in both.items() if has.sum() > 1
         }
-        self.pairs = {pair: draw_negatives(len(rows[0]), MAX_NEGATIVES) for pair, rows in self.rows_of.items()}
+        self.negatives = {pair: draw_negatives(len(rows[0]), MAX_NEGATIVES) for pair, rows in self.rows_of.items()}
         # as in training
         self.minibatches = Minibatches(present, model.recipe.batch_size, self.groups).draw(None)
 
@@ -85,7 +85,7 @@ class Monitor:
         similarities = []
         for pair, rows in self.rows_of.items():
             u, v = (points[name][own.cpu()] for name, own in zip(pair, rows, strict=True))
-            similarities.append([*similarity_moments(u, v), *_similarity_quantiles(u, v, self.pairs[pair])])
+            similarities.append([*similarity_moments(u, v), *_similarity_quantiles(u, v, self.negatives[pair])])
         return measures | dict(zip(columns, np.mean(similarities, axis=0).tolist(), strict=True))
 
     def _loss(self, embeddings: dict[str, torch.Tensor]) -> float:
@@ -98,21 +98,21 @@ class Monitor:
 
 
 def similarity_moments(u: torch.Tensor, v: torch.Tensor) -> list[float]:
-    """Mean and standard deviation of the similarities of the positive pairs and of the negative ones."""
+    """Mean and standard deviation of the similarities of the same cells and of different ones."""
     u, v = u.double(), v.double()
     n_cells = len(u)
     n_negatives = n_cells * (n_cells - 1)
     positive = (u * v).sum(dim=1)
-    # sums over all pairs from (d x d) products, without the (cells x cells) matrix
+    # sums over all couples of cells from (d x d) products, without the (cells x cells) matrix
     mean = (u.sum(dim=0) @ v.sum(dim=0) - positive.sum()) / n_negatives
     mean_square = (((u.T @ u) * (v.T @ v)).sum() - positive.square().sum()) / n_negatives
     deviation = (mean_square - mean.square()).clamp_min(0).sqrt()
     return [positive.mean().item(), positive.std(correction=0).item(), mean.item(), deviation.item()]
 
 
-def _similarity_quantiles(u: torch.Tensor, v: torch.Tensor, pairs: np.ndarray) -> list[float]:
-    """Quantiles of the similarities of the positive pairs and of the given negative ones."""
-    first, second = torch.from_numpy(pairs)
+def _similarity_quantiles(u: torch.Tensor, v: torch.Tensor, negatives: np.ndarray) -> list[float]:
+    """Quantiles of the similarities of the same cells and of the given different ones."""
+    first, second = torch.from_numpy(negatives)
     levels = list(QUANTILES.values())
     values = [(u * v).sum(dim=1), (u[first] * v[second]).sum(dim=1)]
     return [quantile for sample in values for quantile in np.quantile(sample.double().numpy(), levels).tolist()]

@@ -32,9 +32,10 @@ class Result:
     norms: dict[str, np.ndarray]
     """(cells of the modality,) norm of the encoder's output over its mean."""
 
-    def with_params(self, **params: object) -> "Result":
-        """Return the result with other entries in the params of its fit."""
-        return replace(self, fit=replace(self.fit, params=replace(self.fit.params, **params)))  # type: ignore[arg-type]
+    def after(self, earlier: _mudata.Params, **params: object) -> "Result":
+        """Return the result with what the params of an earlier fit tell of its origin, and with other entries."""
+        entries = earlier.origin() | params
+        return replace(self, fit=replace(self.fit, params=replace(self.fit.params, **entries)))
 
     def embeddings(self) -> _mudata.Embeddings:
         """Embeddings with one row for each cell, as they would be read from the MuData."""

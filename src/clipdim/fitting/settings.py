@@ -37,11 +37,10 @@ def choose_recipe(recipe: str | Recipe, *, batches: bool = False, **overrides: A
     return replace(recipe, **{name: value for name, value in overrides.items() if value is not None})
 
 
-def warn_of_one_dimension(out_dim: int, recipe: Recipe) -> None:
+def warn_of_one_dimension(out_dim: int, recipe: Recipe, mend: str) -> None:
     """Warn of a cosine similarity that can only be 1 or -1."""
     if out_dim == 1 and recipe.similarity == "cosine":
-        msg = "with out_dim=1 and cosine similarity cells lie at 1 or -1; pass a larger out_dim or similarity='inner'"
-        warn(msg)
+        warn(f"with out_dim=1 and cosine similarity cells lie at 1 or -1; {mend}")
 
 
 def check_out_dim(out_dim: Any) -> int:

@@ -4,6 +4,8 @@ from collections.abc import Sequence
 
 import torch
 
+from clipdim import _check
+
 ACCELERATORS = ("auto", "cpu", "gpu", "cuda", "mps")
 
 
@@ -12,9 +14,7 @@ def device_of(accelerator: str, devices: str | int | Sequence[int]) -> str:
 
     ``devices`` is ``"auto"`` or 1 for one device, or a list with the index of one GPU.
     """
-    if accelerator not in ACCELERATORS:
-        msg = f"accelerator={accelerator!r} is unknown; choose one of {list(ACCELERATORS)}"
-        raise ValueError(msg)
+    _check.choice("accelerator", accelerator, ACCELERATORS)
     cuda, mps = torch.cuda.is_available(), torch.backends.mps.is_available()
     device = accelerator
     if accelerator == "gpu":

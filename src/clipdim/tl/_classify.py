@@ -64,7 +64,7 @@ def classify(
     Raises
     ------
     TypeError
-        If `mdata` is not a MuData.
+        If `mdata` is not a MuData, or an argument of a wrong type.
     KeyError
         If there is no fit of that name or no such column.
     ValueError

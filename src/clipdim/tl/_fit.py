@@ -125,7 +125,7 @@ def fit(
     Raises
     ------
     TypeError
-        If ``mdata`` is not a MuData, or ``out_dim`` is not an integer.
+        If ``mdata`` is not a MuData, or an argument is of a wrong type.
     KeyError
         If a modality, representation or column does not exist.
     ValueError
@@ -158,7 +158,7 @@ def fit(
         batch_size=batch_size,
         lr=lr,
     )
-    warn_of_one_dimension(out_dim, chosen)
+    warn_of_one_dimension(out_dim, chosen, "pass a larger out_dim or similarity='inner'")
     torch_device = resolve_device(own_device(device) if distributed else device)
     data = _mudata.read_inputs(
         mdata,

@@ -87,7 +87,7 @@ def impute(
     Raises
     ------
     TypeError
-        If ``query`` or ``reference`` is not a MuData, or ``features`` is a string.
+        If ``query`` or ``reference`` is not a MuData, ``features`` is a string, or an argument is of a wrong type.
     KeyError
         If the reference holds no fit of that name, the query is not embedded, or a feature or the layer is unknown.
     ValueError

@@ -87,7 +87,7 @@ def intrinsic_dimension(
     Raises
     ------
     TypeError
-        If `data` is neither a MuData nor an AnnData.
+        If `data` is neither a MuData nor an AnnData, or an argument is of a wrong type.
     KeyError
         If the representation or the column is missing.
     ValueError
@@ -125,7 +125,7 @@ def intrinsic_dimension(
     (3, 'all')
     """
     sources = _mudata.sources_of(data, use_rep)
-    n_neighbors = _check.integer("n_neighbors", n_neighbors, least=1)
+    n_neighbors = _check.integer("n_neighbors", n_neighbors, least=2)
     settings = {"estimator": estimator, "n_neighbors": n_neighbors, "aggregation": aggregation}
     settings["random_state"] = _check.seed(random_state)
     used_cells, wanted = _mudata.wanted_cells(data, use_rep, cells, n_neighbors)

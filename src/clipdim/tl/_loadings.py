@@ -73,7 +73,8 @@ def loadings(
         share of the modality's private variance.
     ``agreement`` : float64
         Correlation between the positions along the direction by this modality and by the others, on held-out cells, or
-        on all where fewer than 100 were held out. Where it is near 0 the direction is of one modality or noise.
+        on training cells where fewer than 100 were held out. Where it is near 0 the direction is of one modality or
+        noise.
     ``n_cells`` : int64
         Number of cells that the loading is over.
 
@@ -84,8 +85,7 @@ def loadings(
     Raises
     ------
     TypeError
-        If ``mdata`` is not a MuData, ``n_directions`` not an integer, a layer's name no string, or values are no
-        numbers.
+        If ``mdata`` is not a MuData, an argument is of a wrong type, or values are no numbers.
     KeyError
         If there is no fit of that name, or a modality of it, its embedding, its private dimensions or a layer is
         missing.

@@ -56,7 +56,7 @@ def match(
     Raises
     ------
     TypeError
-        If `mdata` is not a MuData.
+        If `mdata` is not a MuData, or an argument of a wrong type.
     KeyError
         If there is no fit of that name.
     ValueError

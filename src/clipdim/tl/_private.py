@@ -57,12 +57,12 @@ def private(mdata: MuData, n_dims: int = 20, *, weight: float = 0.7, key: str = 
     Raises
     ------
     TypeError
-        If ``mdata`` is not a MuData.
+        If ``mdata`` is not a MuData, ``n_dims`` not an integer, or ``weight`` not a number.
     KeyError
         If there is no fit of that name, or a representation is missing.
     ValueError
-        If ``n_dims`` is not a positive integer, ``weight`` not a positive number, or a representation has changed since
-        the fit. ``mdata`` is unchanged in all these cases.
+        If ``n_dims`` or ``weight`` is not positive, or a representation has changed since the fit. ``mdata``
+        is unchanged in all these cases.
 
     Warns
     -----

@@ -125,7 +125,7 @@ def reduce(
         raise ValueError(msg)
     n_columns = _choose_out_dim(out_dim, fit, key)
     recipe = _choose_recipe(fit, method, max_epochs)
-    warn_of_one_dimension(n_columns, recipe)
+    warn_of_one_dimension(n_columns, recipe, "pass a larger out_dim")
     settings = Settings(device=resolve_device(device), random_state=seed, progress=progress)
     stored = _mudata.read_embeddings(mdata, fit, key)
     data = stored_inputs(mdata, fit, stored, stored.modalities)
@@ -137,7 +137,7 @@ def reduce(
         _warm_up(model, recipe)
     objective = Distillation(large) if method == "distill" else None
     result = run(data, model, settings, objective=objective, trained=method != "pca")
-    return result.with_params(reduced_from=key, method=method).write(mdata, key_added, copy=copy)
+    return result.after(fit.params, reduced_from=key, method=method).write(mdata, key_added, copy=copy)
 
 
 def _choose_recipe(fit: _mudata.Fit, method: str, max_epochs: int | None) -> Recipe:

@@ -143,7 +143,7 @@ def sweep(
         random_state=seed,
     )
     file = None if file_path is None else SweepFile(file_path, plan.settings(), plan.fingerprint())
-    warn_of_one_dimension(dims[0], chosen)
+    warn_of_one_dimension(dims[0], chosen, "leave it out or pass similarity='inner'")
 
     wanted = [(out_dim, repeat) for repeat in range(n_repeats) for out_dim in dims]
     records = _run(plan, wanted, n_processes, file=file, progress=progress)

@@ -81,7 +81,7 @@ def transfer_labels(
     Raises
     ------
     TypeError
-        If ``query`` or ``reference`` is not a MuData.
+        If ``query`` or ``reference`` is not a MuData, or an argument is of a wrong type.
     KeyError
         If the reference holds no fit of that name or no such column, the query is not embedded, or a modality is
         unknown.

@@ -97,7 +97,7 @@ def update(
     Raises
     ------
     TypeError
-        If ``query`` or ``reference`` is not a MuData.
+        If ``query`` or ``reference`` is not a MuData, or an argument is of a wrong type.
     KeyError
         If the reference holds no fit of that name, a representation is missing, or the column of the fit's
         ``batch_key``.
@@ -161,7 +161,8 @@ def update(
     if shift.share == 0:
         msg = f"max_shift={max_shift:g} leaves no room to learn: the encoders stay as they are; pass a larger one"
         warn(msg)
-    result = result.with_params(
+    result = result.after(
+        fit.params,
         use_rep=fit.params.use_rep,
         recipe=recipe,  # with the fit's rate, of which the next update takes a part
         updated_from=fit.fingerprint,
