@@ -380,10 +380,10 @@ def interrupt_training(monkeypatch, after_batches):
     objective = training.contrastive
     calls = iter(range(after_batches))
 
-    def interrupted(self, model, *args, **arguments):
+    def interrupted(model, *args, **arguments):
         if model.training and next(calls, None) is None:
             raise KeyboardInterrupt
-        return objective(self, model, *args, **arguments)
+        return objective(model, *args, **arguments)
 
     monkeypatch.setattr(training, "contrastive", interrupted)
 
