@@ -25,7 +25,8 @@ def cores() -> int:
 def describe() -> str:
     """Processor, GPU and versions in one line."""
     gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else "no GPU"
-    return f"{cpu()}, {cores()} core{'s' * (cores() != 1)}, {gpu}; Python {platform.python_version()}, PyTorch {torch.__version__}"
+    found = f"{cpu()}, {cores()} core{'s' * (cores() != 1)}, {gpu}"
+    return f"{found}; Python {platform.python_version()}, PyTorch {torch.__version__}"
 
 
 def peak_memory() -> int:
