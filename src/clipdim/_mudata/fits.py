@@ -20,6 +20,7 @@ from clipdim._mudata.snapshots import Snapshots
 
 # what is added to a fit later, each a table with at least these columns
 TABLES: dict[str, tuple[str, ...]] = {
+    "learning": ("share", "loss", "n_cells", "chosen"),
     "shift": ("modality", "mean", "q95", "n_cells"),
     "private_variance": ("modality", "shared", "private", "left"),
     "match": ("split", "query", "target", "top_alpha", "foscttm"),
@@ -30,6 +31,7 @@ TABLES: dict[str, tuple[str, ...]] = {
     "private_loadings": ("modality", "feature", "direction", "loading", "agreement"),
 }
 _MADE_BY = {
+    "learning": "fit",
     "shift": "update",
     "private_variance": "private",
     "confusion": "classify",
@@ -56,6 +58,8 @@ class Fit:
     features: dict[str, np.ndarray]
     """Names of the features of each modality that was read from ``X``."""
     version: str = field(default_factory=lambda: version("clipdim"))
+    learning: pd.DataFrame | None = None
+    """Validation loss of each share of what was learned beyond the start, and which one was kept."""
     snapshots: Snapshots | None = None
     shift: pd.DataFrame | None = None
     private: Private | None = None

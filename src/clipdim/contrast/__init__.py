@@ -4,13 +4,25 @@ from typing import TYPE_CHECKING
 
 from clipdim._lazy import attach
 
-__all__ = ["RECIPES", "ContrastiveModel", "Encoder", "Epoch", "Recipe", "info_nce", "train"]
+__all__ = [
+    "RECIPES",
+    "ContrastiveModel",
+    "Encoder",
+    "Epoch",
+    "Moments",
+    "Recipe",
+    "RidgeCCA",
+    "info_nce",
+    "ridge_cca",
+    "train",
+]
 
 if TYPE_CHECKING:
     from clipdim.contrast.encoder import Encoder
     from clipdim.contrast.loss import info_nce
     from clipdim.contrast.model import ContrastiveModel
     from clipdim.contrast.recipes import RECIPES, Recipe
+    from clipdim.contrast.cca import Moments, RidgeCCA, ridge_cca
     from clipdim.contrast.training import Epoch, train
 else:  # a type checker that saw this would take any name for one of the package
     __getattr__, __dir__ = attach(
@@ -20,8 +32,11 @@ else:  # a type checker that saw this would take any name for one of the package
             "ContrastiveModel": "model",
             "Encoder": "encoder",
             "Epoch": "training",
+            "Moments": "cca",
             "Recipe": "recipes",
+            "RidgeCCA": "cca",
             "info_nce": "loss",
+            "ridge_cca": "cca",
             "train": "training",
         },
     )

@@ -7,6 +7,7 @@ from itertools import islice, pairwise
 import numpy as np
 import torch
 from torch import Generator, Tensor, nn
+from torch.nn import functional
 
 from clipdim.contrast.recipes import Recipe
 
@@ -46,6 +47,7 @@ class Encoder(nn.Module):
     scale: Tensor
     noise: Tensor
     mean_norm: Tensor
+    start: Tensor
 
     def __init__(self, n_features: int, out_dim: int, recipe: Recipe) -> None:
         super().__init__()
@@ -57,6 +59,8 @@ class Encoder(nn.Module):
         self.register_buffer("scale", torch.ones(n_features))
         self.register_buffer("noise", torch.tensor(recipe.input_noise))
         self.register_buffer("mean_norm", torch.ones(()))
+        # where the linear path began; of use while training lasts
+        self.register_buffer("start", torch.zeros(out_dim, n_features), persistent=False)
 
     @property
     def n_features(self) -> int:
@@ -81,12 +85,34 @@ class Encoder(nn.Module):
     def standardize(self, inputs: Tensor) -> "Encoder":
         """Take the mean and the scale of the inputs from training cells, (cells x features)."""
         self.mean = inputs.mean(dim=0)
-        spread = inputs.std(dim=0, correction=0)
-        overall = spread.square().mean().sqrt()
-        # a constant feature keeps its unit, so that it stays 0 rather than become 0 / 0
-        self.scale = torch.where(spread > 1e-6 * overall, spread, torch.ones_like(spread))
-        self.noise = self.recipe.input_noise * overall
+        variance = inputs.var(dim=0, correction=0)
+        overall = variance.mean()
+        # a ridge: little spread is not blown up, and none does not become 0 / 0
+        scale = (variance + overall).sqrt()
+        self.scale = torch.where(overall > 0, scale, torch.ones_like(scale))
+        self.noise = self.recipe.input_noise * overall.sqrt()
         return self
+
+    @torch.no_grad()
+    def begin_at(self, weights: Tensor) -> "Encoder":
+        """Let the linear path be these weights of the inputs, (features x out_dim), and remember it as the start."""
+        assert self.linear is not None  # recipes without a linear path have no start
+        self.start = (weights * self.scale[:, None]).T.contiguous()
+        self.linear.weight.copy_(self.start)
+        return self
+
+    @torch.no_grad()
+    def shrink(self, share: float) -> None:
+        """Keep a share of what was learned beyond the start: 0 is the start, 1 changes nothing."""
+        assert self.linear is not None
+        self.linear.weight.lerp_(self.start, 1 - share)
+        self.layers[-1].weight.mul_(share)
+        self.layers[-1].bias.mul_(share)
+
+    @torch.no_grad()
+    def start_outputs(self, inputs: Tensor) -> Tensor:
+        """Map (cells x features) to (cells x out_dim) as the start does."""
+        return functional.linear((inputs - self.mean) / self.scale, self.start)
 
     def forward(self, inputs: Tensor, generator: Generator | None = None) -> Tensor:
         """Map (cells x features) to (cells x out_dim); in training mode noise from ``generator`` is added."""
@@ -103,10 +129,11 @@ class Encoder(nn.Module):
     def outputs(self, inputs: Tensor) -> Tensor:
         """Map (cells x features) as they are to (cells x out_dim), in training mode too."""
         x = (inputs - self.mean) / self.scale
+        *layers, last = self.layers
         hidden = x
-        for layer in self.layers[:-1]:
+        for layer in layers:
             hidden = layer(hidden).relu()
-        out = self.layers[-1](hidden)
+        out = last(hidden)
         return out if self.linear is None else out + self.linear(x)
 
     @torch.no_grad()

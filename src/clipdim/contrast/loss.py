@@ -1,14 +1,17 @@
 """The symmetric InfoNCE loss."""
 
+from typing import Any
+
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 from clipdim.contrast import tiles
 
 # up to so many cells the whole matrix of logits is used: it is faster on a CPU core, and on a GPU it needs no waiting
 # for the tiles' shift to be read back
-PLAIN_CELLS = 128
-PLAIN_CELLS_ON_DEVICES = 8192
+WHOLE_CELLS = 512
+WHOLE_CELLS_ON_DEVICES = 8192
 
 
 def info_nce(u: Tensor, v: Tensor, temperature: Tensor | float, *, groups: Tensor | None = None) -> Tensor:
@@ -23,7 +26,7 @@ def info_nce(u: Tensor, v: Tensor, temperature: Tensor | float, *, groups: Tenso
     which logits above 64 (temperatures below 1/64, if u and v have norm 1) are computed in float64. Half precision and
     autocast are computed in float32.
 
-    Up to 128 cells, or 8,192 on a GPU, go through the whole matrix in the format of u and v: in float32 a logit of size
+    Up to 512 cells, or 8,192 on a GPU, go through the whole matrix in the format of u and v: in float32 a logit of size
     s is off by ``1e-7 s`` or so, and each softmax weight by this fraction of itself.
 
     Parameters
@@ -65,8 +68,11 @@ def info_nce(u: Tensor, v: Tensor, temperature: Tensor | float, *, groups: Tenso
     if u.dtype in (torch.float16, torch.bfloat16):
         u, v = u.float(), v.float()
     with torch.autocast(u.device.type, enabled=False):
-        if len(u) <= (PLAIN_CELLS if u.device.type == "cpu" else PLAIN_CELLS_ON_DEVICES):
+        if u.device.type != "cpu" and len(u) <= WHOLE_CELLS_ON_DEVICES:
             return info_nce_plain(u, v, temperature, groups=groups)
+        if u.device.type == "cpu" and len(u) <= WHOLE_CELLS:
+            loss = _of_whole_matrix(u, v, temperature, groups)
+            return info_nce_plain(u, v, temperature, groups=groups) if loss is None else loss
         if groups is not None:
             groups, order = groups.sort(stable=True)
             u, v = u[order], v[order]
@@ -85,3 +91,46 @@ def info_nce_plain(u: Tensor, v: Tensor, temperature: Tensor | float, *, groups:
     if groups is not None:
         logits = logits.masked_fill(groups[:, None] != groups[None, :], -torch.inf)
     return ((logits.logsumexp(dim=1) + logits.logsumexp(dim=0)) / 2 - positive).mean()
+
+
+def _of_whole_matrix(u: Tensor, v: Tensor, temperature: Tensor | float, groups: Tensor | None) -> Tensor | None:
+    """:func:`info_nce` in half of the time that automatic differentiation takes; None where sums leave the format."""
+    temperature = torch.as_tensor(temperature, dtype=u.dtype)
+    with torch.no_grad():
+        weights = u @ (v / temperature).T
+        positive = weights.diagonal().clone()
+        weights.exp_()
+        if groups is not None:
+            weights.mul_(groups[:, None] == groups)
+        sums = torch.stack([weights.sum(dim=1), weights.sum(dim=0)])
+        smallest, largest = sums.aminmax()
+        limits = torch.finfo(u.dtype)
+        # what underflowed is then less than the rounding of a sum
+        if not (smallest > len(u) * limits.tiny / limits.eps and largest < torch.inf):
+            return None
+    return _WholeMatrix.apply(u, v, temperature, weights, sums, positive)  # type: ignore[no-any-return]
+
+
+class _WholeMatrix(torch.autograd.Function):
+    """The loss from the exponentials of all logits, and its gradient from the same."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, u: Tensor, v: Tensor, temperature: Tensor, weights: Tensor, sums: Tensor, positive: Tensor
+    ) -> Tensor:
+        """Return the mean of the logarithms of the sums less the positive logits."""
+        ctx.save_for_backward(u, v, temperature, weights, sums)
+        return (sums.log().mean(dim=0) - positive).mean()
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        """Each logit's gradient is its share of its row and of its column, less 2 for a positive."""
+        u, v, temperature, weights, sums = ctx.saved_tensors
+        rows, columns = sums.reciprocal()
+        shares = weights * (rows[:, None] + columns)
+        shares.diagonal().sub_(2)
+        factor = grad / (2 * len(u) * temperature)
+        grad_u = torch.mm(shares, v).mul_(factor)
+        grad_v = torch.mm(shares.T, u).mul_(factor)
+        return grad_u, grad_v, -(u * grad_u).sum() / temperature, None, None, None

@@ -1,6 +1,7 @@
 """Encoders of all modalities with a learned temperature for each pair of them."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from itertools import combinations
 
 import numpy as np
@@ -10,8 +11,12 @@ from torch.nn import functional
 
 from clipdim.contrast.encoder import Encoder
 from clipdim.contrast.recipes import Recipe
+from clipdim.contrast.cca import RidgeCCA
 
 CELLS_PER_BLOCK = 16_384
+# norm of the outputs where training begins: about that of a random network, which is then heard from the first step on
+START_NORM = 0.3
+SPARE = 0.1
 
 
 class ContrastiveModel(nn.Module):
@@ -87,6 +92,34 @@ class ContrastiveModel(nn.Module):
             encoder.initialize(generator)
         self.set_temperature(self.recipe.initial_temperature)
         return self
+
+    def begin_at(self, start: RidgeCCA, generator: Generator) -> "ContrastiveModel":
+        """Let the linear paths begin at the variates of a closed form, which come first among the columns.
+
+        Columns that are left over begin as small random mixtures of the variates, the same for all modalities: at 0
+        their similarity would stay 0.
+        """
+        n_variates = min(self.out_dim, next(iter(start.weights.values())).shape[1])
+        mixtures = torch.randn(n_variates, self.out_dim - n_variates, generator=generator) * SPARE / n_variates**0.5
+        for name, encoder in self.encoders.items():
+            weights = torch.from_numpy(start.weights[name][:, :n_variates]).float()
+            # the variates' squared spreads are those of the outputs
+            spread = weights.new_tensor(start.spreads(name)[:n_variates]).norm()
+            weights = weights * (START_NORM / spread)
+            encoder.begin_at(torch.cat([weights, weights @ mixtures], dim=1).to(encoder.mean.device))
+        return self
+
+    def shrink(self, share: float) -> None:
+        """Keep a share of what all encoders learned beyond their start."""
+        for encoder in self.encoders.values():
+            encoder.shrink(share)
+
+    def without_noise(self) -> None:
+        """Add no noise to inputs any more."""
+        self.recipe = replace(self.recipe, input_noise=0.0)
+        for encoder in self.encoders.values():
+            encoder.recipe = self.recipe
+            encoder.noise = torch.zeros_like(encoder.noise)
 
     def project(self, axes: Tensor) -> "ContrastiveModel":
         """Return a model whose encoders' outputs are those of this one times ``axes``, (out_dim x fewer dimensions).

@@ -3,7 +3,7 @@
 import math
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.optim.adam import adam
 from torch.optim.adamw import adamw
 
@@ -29,17 +29,16 @@ class Optimizer:
 
     def __init__(self, module: nn.Module, recipe: Recipe, n_steps: int) -> None:
         self.recipe, self.n_steps, self.n_taken = recipe, n_steps, 0
-        parameters = list(module.parameters())
-        if recipe.optimizer == "adam":
-            groups = [(parameters, recipe.weight_decay)]
-        else:
-            matrices = [p for p in parameters if p.ndim > 1]
-            groups = [(matrices, recipe.weight_decay), ([p for p in parameters if p.ndim <= 1], 0.0)]
-        self.parameters = parameters
-        self._groups = [(_State(parameters), decay) for parameters, decay in groups]
+        self.parameters = list(module.parameters())
+        kinds: dict[tuple[float, float], list[nn.Parameter]] = {}
+        for name, parameter in module.named_parameters():
+            rate = recipe.linear_rate if name.endswith("linear.weight") else 1.0
+            decays = recipe.optimizer == "adam" or parameter.ndim > 1
+            kinds.setdefault((rate, recipe.weight_decay if decays else 0.0), []).append(parameter)
+        self._groups = [(_State(parameters), rate, decay) for (rate, decay), parameters in kinds.items()]
 
     def rate(self) -> tuple[float, float]:
-        """Learning rate and decay of the first moment at the next step."""
+        """Learning rate of the network and decay of the first moment at the next step."""
         if not self.recipe.one_cycle:
             return self.recipe.lr, BETA_1
         top = CLIMB * (self.n_steps + 1) - 1
@@ -61,19 +60,20 @@ class Optimizer:
         """Change the parameters by their gradients."""
         lr, beta_1 = self.rate()
         function = adam if self.recipe.optimizer == "adam" else adamw
-        for state, decay in self._groups:
+        for state, rate, decay in self._groups:
+            gradients = [torch.zeros_like(p) if p.grad is None else p.grad for p in state.parameters]
             function(
-                state.parameters,
-                [torch.zeros_like(p) if p.grad is None else p.grad for p in state.parameters],
-                state.means,
-                state.squares,
+                [state.values],
+                [torch.cat([gradient.reshape(-1) for gradient in gradients])],
+                [state.mean],
+                [state.square],
                 [],
-                state.steps,
+                [state.n_steps],
                 fused=True,
                 amsgrad=False,
                 beta1=beta_1,
                 beta2=BETA_2,
-                lr=lr,
+                lr=rate * lr,
                 weight_decay=decay,
                 eps=EPSILON,
                 maximize=False,
@@ -82,10 +82,12 @@ class Optimizer:
 
 
 class _State:
-    """Moments of the gradients of some parameters."""
+    """Some parameters in one piece of memory, of which they become views, with the moments of their gradients."""
 
     def __init__(self, parameters: list[nn.Parameter]) -> None:
-        self.parameters: list[Tensor] = list(parameters)
-        self.means = [torch.zeros_like(p) for p in parameters]
-        self.squares = [torch.zeros_like(p) for p in parameters]
-        self.steps = [torch.zeros((), device=p.device) for p in parameters]
+        self.parameters = parameters
+        self.values = torch.cat([p.detach().reshape(-1) for p in parameters])
+        for p, values in zip(parameters, self.values.split([p.numel() for p in parameters]), strict=True):
+            p.data = values.view_as(p)
+        self.mean, self.square = torch.zeros_like(self.values), torch.zeros_like(self.values)
+        self.n_steps = torch.zeros((), device=self.values.device)

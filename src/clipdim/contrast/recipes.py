@@ -13,6 +13,8 @@ LOSSES = {"info_nce": "clipdim.contrast.loss"}
 """The module of each loss of two modalities, a function of that name."""
 # settings of older versions that changed nothing in what was computed
 RETIRED = frozenset({"cuda_graph"})
+# what fits of versions without these settings were made with
+BEFORE = {"start": "random", "linear_rate": 1.0, "shrink": False}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,13 +51,20 @@ class Recipe:
     """Hidden layers, each followed by a ReLU."""
     linear_path: bool = True
     """Add a linear map of the inputs to the network's output."""
+    start: Literal["ridge_cca", "random"] = "ridge_cca"
+    """Where the linear path begins: at the closed form of :func:`ridge_cca`, or at random."""
+    linear_rate: float = 0.3
+    """Learning rate of the linear path over that of the network."""
+    shrink: bool = True
+    """Let :func:`clipdim.tl.fit` keep as much of what was learned beyond the start as unseen cells want."""
     standardize: bool = True
-    """Centre and scale the inputs by their mean and spread over the training cells."""
+    """Centre the inputs, and divide each feature by the root of its variance plus the mean variance of all, over the
+    training cells: features of little spread stay small."""
     input_noise: float = 0.3
     """Spread of the Gaussian noise added to the inputs in training, over the features' root mean square spread."""
     adaptive_noise: bool = True
-    """Let :func:`clipdim.tl.fit` leave out the noise where it would hide what the modalities share, as two
-    short pilot fits find out."""
+    """Let :func:`clipdim.tl.fit` leave out the noise where it would hide what the modalities share, as unseen cells
+    tell early in the training."""
     initial_temperature: float = 0.2
     min_temperature: float = 1e-4
     temperature_rate: float = 4.0
@@ -80,27 +89,34 @@ class Recipe:
     def __post_init__(self) -> None:
         _check.choice("similarity", self.similarity, ("cosine", "inner"))
         _check.choice("loss", self.loss, LOSSES)
+        _check.choice("start", self.start, ("ridge_cca", "random"))
         _check.choice("optimizer", self.optimizer, ("adam", "adamw"))
         _check.choice("precision", self.precision, ("float32", "tf32", "bfloat16"))
         for name, least in (("width", 1), ("n_hidden", 0), ("batch_size", 2)):
             _check.integer(name, getattr(self, name), least=least)
         if self.max_epochs is not None:
-            _check.integer("max_epochs", self.max_epochs, least=1)
-        for name in ("lr", "min_temperature", "temperature_rate"):
+            _check.integer("max_epochs", self.max_epochs, least=0)
+        for name in ("lr", "linear_rate", "min_temperature", "temperature_rate"):
             _check.number(name, getattr(self, name), above=0)
         _check.number("initial_temperature", self.initial_temperature, above=self.min_temperature)
         for name in ("input_noise", "weight_decay"):
             _check.number(name, getattr(self, name), least=0)
         _check.number("norm_fraction", self.norm_fraction, least=0, below=1)
-        for name in ("linear_path", "standardize", "adaptive_noise", "one_cycle", "shuffle"):
+        for name in ("linear_path", "shrink", "standardize", "adaptive_noise", "one_cycle", "shuffle"):
             value = getattr(self, name)
             if not isinstance(value, bool | np.bool_):
                 msg = f"{name} must be True or False, got {value!r}"
                 raise TypeError(msg)
+        if self.start == "ridge_cca" and not self.linear_path:
+            msg = "start='ridge_cca' is where a linear path begins; pass linear_path=True, or start='random'"
+            raise ValueError(msg)
+        if self.max_epochs == 0 and self.start == "random":
+            msg = "max_epochs=0 is the start alone, which needs start='ridge_cca'; pass max_epochs of at least 1"
+            raise ValueError(msg)
 
     @classmethod
     def from_stored(cls, settings: Mapping[str, Any]) -> "Recipe":
-        """Rebuild a recipe from its fields as they were stored; those that it was stored without have their defaults.
+        """Rebuild a recipe from its fields as they were stored; those that it was stored without are as they were then.
 
         Raises
         ------
@@ -118,7 +134,7 @@ class Recipe:
                 f"{known}; it was written by another version: install that one, or fit again with clipdim.tl.fit"
             )
             raise ValueError(msg)
-        return cls(**settings)
+        return cls(**BEFORE | settings)
 
     @property
     def norm_share(self) -> float:
@@ -149,23 +165,25 @@ class Recipe:
         """Epochs for so many training cells, unless ``max_epochs`` is set.
 
         20 up to 10,000 cells; from there the number of steps grows with the square root of the number of cells. Few
-        cells make at least 60 steps.
+        cells make at least 30 steps.
         """
         if self.max_epochs is not None:
             return self.max_epochs
         n_batches = max(1, n_cells // self.batch_size)
-        return max(math.ceil(20 * min(1.0, math.sqrt(10_000 / n_cells))), math.ceil(60 / n_batches))
+        return max(math.ceil(20 * min(1.0, math.sqrt(10_000 / n_cells))), math.ceil(30 / n_batches))
 
 
 RECIPES: dict[str, Recipe] = {
     "default": Recipe(),
     # a linear path lets batches pass; depth and noise keep out more of them
-    "batches": Recipe(linear_path=False, n_hidden=3, input_noise=0.4),
+    "batches": Recipe(linear_path=False, start="random", shrink=False, n_hidden=3, input_noise=0.4),
     "paper": Recipe(
         similarity="inner",
         width=50,
         n_hidden=3,
         linear_path=False,
+        start="random",
+        shrink=False,
         standardize=False,
         input_noise=0.0,
         adaptive_noise=False,

@@ -139,9 +139,7 @@ def train(
             tuple(model.temperatures().tolist()),
         )
         model.eval()
-        with torch.no_grad():  # the last step may have been the one that diverged
-            last = compute(minibatch, groups=minibatch_groups).item()
-        _check_finite(epoch, last, model, inputs)
+        _check_finite(epoch, model, inputs)
         yield epoch
 
 
@@ -188,8 +186,10 @@ def _tf32(enabled: bool) -> Iterator[None]:
         torch.backends.cuda.matmul.allow_tf32 = before
 
 
-def _check_finite(epoch: Epoch, last: float, model: ContrastiveModel, inputs: Mapping[str, Tensor]) -> None:
-    values = {"loss": epoch.loss, "temperature": epoch.temperature, "loss after the last step": last}
+def _check_finite(epoch: Epoch, model: ContrastiveModel, inputs: Mapping[str, Tensor]) -> None:
+    # the last step may have been the one that diverged, and then only the weights tell
+    weights = torch.stack([p.detach().sum() for p in model.parameters()]).sum().item()
+    values = {"loss": epoch.loss, "temperature": epoch.temperature, "sum of the weights": weights}
     lost = [f"{name} became {value}" for name, value in values.items() if not math.isfinite(value)]
     if not lost:
         return

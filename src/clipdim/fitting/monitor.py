@@ -12,20 +12,20 @@ from clipdim.contrast.objective import pair_losses
 from clipdim.evaluation.similarity import draw_negatives
 
 MAX_CELLS = 5_000
-ENOUGH_CELLS = 1_000
-MAX_NEGATIVES = 5_000
+ENOUGH_CELLS = 500
+MAX_NEGATIVES = 2_000
 QUANTILES = {"q05": 0.05, "q50": 0.5, "q95": 0.95}
-N_ANCHORS = 200
+N_ANCHORS = 100
 NEIGHBORS = 20
 MIN_CELLS = NEIGHBORS + 2
 
 
 class Monitor:
-    """Measures of an epoch on held-out cells: 1,000 of them, or as many as two minibatches, at most 5,000.
+    """Measures of an epoch on held-out cells: 500 of them, or as many as two minibatches, at most 5,000.
 
     The held-out loss is the training loss on minibatches of the same size, so the two can be compared, unless fewer
-    cells than that are held out. The intrinsic dimension is taken around 200 of the cells, the quantiles of the
-    negative similarities of at most 5,000 random couples of cells, the same ones in every epoch.
+    cells than that are held out. The intrinsic dimension is taken around 100 of the cells, the quantiles of the
+    negative similarities of at most 2,000 random couples of cells, the same ones in every epoch.
     """
 
     def __init__(

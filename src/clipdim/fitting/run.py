@@ -9,16 +9,15 @@ import torch
 from mudata import MuData
 
 from clipdim import _keys, _mudata
-from clipdim.contrast import ContrastiveModel, Recipe
+from clipdim.contrast import ContrastiveModel
 from clipdim.contrast.objective import Objective
 from clipdim.fitting.dimensions import final_dimension
 from clipdim.fitting.monitor import MIN_CELLS
-from clipdim.fitting.noise import settle_noise
 from clipdim.fitting.pairs import pair_table
 from clipdim.fitting.processes import join_processes, require_same
 from clipdim.fitting.settings import Settings
 from clipdim.fitting.snapshots import Snapshots
-from clipdim.fitting.training import measure_untrained, train_with_history
+from clipdim.fitting.training import fix_mean_norms, measure_untrained, train_with_history
 
 
 @dataclass(frozen=True)
@@ -51,13 +50,6 @@ class Result:
         return target if copy else None
 
 
-def new_model(data: _mudata.Inputs, out_dim: int, recipe: Recipe, settings: Settings) -> ContrastiveModel:
-    """Return an untrained model for the inputs, with the noise that suits them."""
-    recipe = settle_noise(recipe, data, settings.device, settings.group, settings.random_state)
-    model = ContrastiveModel.create({name: x.shape[1] for name, x in data.values.items()}, out_dim, recipe)
-    return model.initialize(torch.Generator().manual_seed(settings.random_state)).to(settings.device)
-
-
 def join(settings: Settings, data: _mudata.Inputs) -> Settings:
     """Return the settings of a run together with the other processes, which must have the same inputs."""
     group = join_processes(settings.device)
@@ -73,15 +65,18 @@ def run(
     objective: Objective | None = None,
     train_on: _mudata.Inputs | None = None,
     trained: bool = True,
+    watch: Callable[[int], None] | None = None,
     afterwards: Callable[[], None] | None = None,
 ) -> Result:
     """Train a model in place, or measure it as it is, and return what comes of it.
 
     The cells of ``data`` are embedded and measured; ``train_on`` are other inputs to train on, as those that also have
-    old cells. ``afterwards`` is called once the model is trained, before anything is measured.
+    old cells, or lack some. ``watch`` is called with the number of each epoch once that is over, ``afterwards`` once
+    the model is trained, before anything is measured.
     """
     inputs = data if train_on is None else train_on
     n_epochs = model.recipe.n_epochs(len(inputs.train))
+    trained = trained and n_epochs > 0
     snapshots = None
     if settings.n_snapshots:
         snapshots = Snapshots(inputs, settings.n_snapshots, n_epochs, settings.random_state)
@@ -89,19 +84,17 @@ def run(
         history = train_with_history(
             model,
             inputs,
+            settings=settings,
             objective=objective,
-            n_epochs=n_epochs,
-            group=settings.group,
-            random_state=settings.random_state,
-            progress=settings.progress,
-            keep_interrupted=settings.keep_interrupted,
+            watch=watch,
             snapshots=snapshots,
         )
-    else:
-        history = measure_untrained(model, inputs, settings.random_state)
     if afterwards is not None:
         afterwards()
     model.eval()
+    fix_mean_norms(model, inputs)
+    if not trained:
+        history = measure_untrained(model, inputs, settings.random_state)
     by_modality, norms = {}, {}
     for name, values in data.values.items():
         by_modality[name], norms[name] = model.embed(name, torch.from_numpy(values))

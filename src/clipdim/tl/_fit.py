@@ -10,7 +10,8 @@ from clipdim import _check, _keys, _mudata
 from clipdim.contrast import Recipe
 from clipdim.fitting.devices import resolve_device
 from clipdim.fitting.processes import own_device
-from clipdim.fitting.run import join, new_model, run
+from clipdim.fitting.learning import learn
+from clipdim.fitting.run import join
 from clipdim.fitting.settings import (
     Settings,
     check_holdout,
@@ -174,5 +175,4 @@ def fit(
     settings = Settings(device=torch_device, random_state=seed, progress=progress, n_snapshots=n_snapshots)
     if distributed:
         settings = join(settings, data)
-    result = run(data, new_model(data, out_dim, chosen, settings), settings)
-    return result.write(mdata, key_added, copy=copy)
+    return learn(data, out_dim, chosen, settings).write(mdata, key_added, copy=copy)

@@ -17,7 +17,8 @@ from joblib import Parallel, delayed, parallel_config  # type: ignore[import-unt
 
 from clipdim import _keys, _mudata
 from clipdim.contrast import Recipe
-from clipdim.fitting.run import Result, new_model, run
+from clipdim.fitting.learning import learn
+from clipdim.fitting.run import Result
 from clipdim.fitting.settings import Settings
 from clipdim.tl._classify import accuracy_table, predict_labels
 from clipdim.tl._match import match_table
@@ -89,7 +90,7 @@ class Plan:
         start = perf_counter()
         data = self.data.with_split(holdout=self.data.holdout, norm_fraction=self.recipe.norm_share, random_state=seed)
         settings = Settings(device=torch.device(self.device), random_state=seed, keep_interrupted=False)
-        result = run(data, new_model(data, out_dim, self.recipe, settings), settings)
+        result = learn(data, out_dim, self.recipe, settings)
         yield "seconds", "", "", "", perf_counter() - start
         yield from _of_fit(result.fit)
         yield from self._of_embeddings(result)
