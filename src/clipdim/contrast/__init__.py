@@ -18,11 +18,11 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
+    from clipdim.contrast.cca import Moments, RidgeCCA, ridge_cca
     from clipdim.contrast.encoder import Encoder
     from clipdim.contrast.loss import info_nce
     from clipdim.contrast.model import ContrastiveModel
     from clipdim.contrast.recipes import RECIPES, Recipe
-    from clipdim.contrast.cca import Moments, RidgeCCA, ridge_cca
     from clipdim.contrast.training import Epoch, train
 else:  # a type checker that saw this would take any name for one of the package
     __getattr__, __dir__ = attach(

@@ -13,6 +13,7 @@ from clipdim import _check
 
 CELLS_PER_BLOCK = 16_384
 N_FOLDS = 5
+RIDGES = (1.0, 0.1)
 # a correlation of 1 would have an infinite weight, and one of 0 a column of zeros
 LEAST, MOST = 1e-3, 0.995
 
@@ -27,6 +28,13 @@ class RidgeCCA:
     """(features x variates) of each modality; the variates have the spread sqrt(rho / (1 - rho^2))."""
     correlations: dict[tuple[str, str], np.ndarray]
     """(variates,) cross-validated correlation rho of each pair of modalities, 0 where it is negative."""
+    ridge: float
+
+    @property
+    def information(self) -> float:
+        """Nats that two modalities tell of each other if all is Gaussian, the mean over the pairs."""
+        each = [-np.log1p(-(rho.clip(0, MOST) ** 2)).sum() / 2 for rho in self.correlations.values()]
+        return float(np.mean(each))
 
     def spreads(self, modality: str) -> np.ndarray:
         """Spread of each variate of a modality, (variates,): with it products are logarithms of likelihood ratios."""
@@ -122,29 +130,32 @@ class Moments:
                         f"modality {name!r} has values that are NaN or infinite; give cells without it in other blocks"
                     )
                     raise ValueError(msg)
-            for pair in combinations_with_replacement([name for name in self._offsets if name in centred], 2):
-                if pair not in self._products:
-                    self._products[pair] = _Products(self.n_folds, *(len(self._offsets[name]) for name in pair))
-                self._products[pair].add(fold, *(centred[name] for name in pair), codes[own])
+            for first, second in combinations_with_replacement([n for n in self._offsets if n in centred], 2):
+                if (first, second) not in self._products:
+                    sizes = len(self._offsets[first]), len(self._offsets[second])
+                    self._products[first, second] = _Products(self.n_folds, *sizes)
+                self._products[first, second].add(fold, centred[first], centred[second], codes[own])
 
-    def ridge_cca(self, n_variates: int = 32, *, ridge: float = 1.0) -> RidgeCCA:
-        """Return the encoders of at most ``n_variates`` variates, those that correlate most first.
-
-        ``ridge`` is added to the eigenvalues of each modality's covariance, in units of their mean; 0 is plain CCA.
-        """
+    def ridge_cca(self, n_variates: int = 32, *, ridge: float | Sequence[float] = RIDGES) -> RidgeCCA:
+        """Return the encoders of at most ``n_variates`` variates, see :func:`clipdim.contrast.ridge_cca`."""
         n_variates = _check.integer("n_variates", n_variates, least=1)
-        ridge = _check.number("ridge", ridge, least=0)
-        names = list(self._offsets)
-        pairs = [pair for pair in combinations(names, 2) if pair in self._products]
-        n_cells = int(max((self._products[pair].counts.sum() for pair in pairs), default=0))
+        ridges = [_check.number("ridge", x, least=0) for x in (ridge if isinstance(ridge, Sequence) else [ridge])]
+        counts = [products.counts.sum() for (first, second), products in self._products.items() if first != second]
+        n_cells = int(max(counts, default=0))
         if n_cells < 2 * self.n_folds:
             msg = f"{n_cells} cells with two modalities are too few for {self.n_folds} folds; add more"
             raise ValueError(msg)
+        return max((self._ridge_cca(n_variates, value) for value in ridges), key=lambda found: found.information)
+
+    def _ridge_cca(self, n_variates: int, ridge: float) -> RidgeCCA:
+        """Return the encoders by one ridge."""
+        names = list(self._offsets)
+        pairs = [pair for pair in combinations(names, 2) if pair in self._products]
         weights = self._solve(range(self.n_folds), n_variates, ridge)
         n_found = next(iter(weights.values())).shape[1]
         correlations = self._cross_validate(pairs, n_found, ridge)
         means = {name: self._offsets[name] + self._products[name, name].mean() for name in names}
-        found = RidgeCCA(means, weights, correlations)
+        found = RidgeCCA(means, weights, correlations, ridge)
         return replace(found, weights={name: w * found.spreads(name) for name, w in weights.items()})
 
     def _cross_validate(
@@ -200,7 +211,7 @@ def ridge_cca(
     inputs: Mapping[str, ArrayLike],
     n_variates: int = 32,
     *,
-    ridge: float = 1.0,
+    ridge: float | Sequence[float] = RIDGES,
     rows: ArrayLike | None = None,
     groups: ArrayLike | None = None,
     n_folds: int = N_FOLDS,
@@ -220,7 +231,8 @@ def ridge_cca(
         At most so many variates; there are not more than features.
     ridge
         What is added to the eigenvalues of each modality's covariance, in units of their mean. It keeps directions of
-        little spread, which few cells cannot tell from noise, from correlating by chance; 0 is plain CCA.
+        little spread, which few cells cannot tell from noise, from correlating by chance; 0 is plain CCA. Of several
+        the one is taken that finds the most information in cells left out.
     rows
         (cells x modalities) row of each cell in each modality's inputs, -1 where it lacks the modality.
     groups

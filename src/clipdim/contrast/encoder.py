@@ -104,10 +104,10 @@ class Encoder(nn.Module):
     @torch.no_grad()
     def shrink(self, share: float) -> None:
         """Keep a share of what was learned beyond the start: 0 is the start, 1 changes nothing."""
-        assert self.linear is not None
-        self.linear.weight.lerp_(self.start, 1 - share)
-        self.layers[-1].weight.mul_(share)
-        self.layers[-1].bias.mul_(share)
+        if self.linear is not None:
+            self.linear.weight.lerp_(self.start, 1 - share)
+        for parameter in self.layers[-1].parameters():
+            parameter.mul_(share)
 
     @torch.no_grad()
     def start_outputs(self, inputs: Tensor) -> Tensor:

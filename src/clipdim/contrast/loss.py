@@ -70,9 +70,11 @@ def info_nce(u: Tensor, v: Tensor, temperature: Tensor | float, *, groups: Tenso
     with torch.autocast(u.device.type, enabled=False):
         if u.device.type != "cpu" and len(u) <= WHOLE_CELLS_ON_DEVICES:
             return info_nce_plain(u, v, temperature, groups=groups)
+        loss = None
         if u.device.type == "cpu" and len(u) <= WHOLE_CELLS:
             loss = _of_whole_matrix(u, v, temperature, groups)
-            return info_nce_plain(u, v, temperature, groups=groups) if loss is None else loss
+        if loss is not None:
+            return loss
         if groups is not None:
             groups, order = groups.sort(stable=True)
             u, v = u[order], v[order]
@@ -108,7 +110,7 @@ def _of_whole_matrix(u: Tensor, v: Tensor, temperature: Tensor | float, groups: 
         # what underflowed is then less than the rounding of a sum
         if not (smallest > len(u) * limits.tiny / limits.eps and largest < torch.inf):
             return None
-    return _WholeMatrix.apply(u, v, temperature, weights, sums, positive)  # type: ignore[no-any-return]
+    return _WholeMatrix.apply(u, v, temperature, weights, sums, positive)
 
 
 class _WholeMatrix(torch.autograd.Function):

@@ -9,9 +9,9 @@ import torch
 from torch import Generator, Tensor, nn
 from torch.nn import functional
 
+from clipdim.contrast.cca import RidgeCCA
 from clipdim.contrast.encoder import Encoder
 from clipdim.contrast.recipes import Recipe
-from clipdim.contrast.cca import RidgeCCA
 
 CELLS_PER_BLOCK = 16_384
 # norm of the outputs where training begins: about that of a random network, which is then heard from the first step on

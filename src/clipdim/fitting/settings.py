@@ -56,6 +56,9 @@ def check_holdout(holdout: Any) -> float:
 def check_snapshots(n_snapshots: Any, n_epochs: int) -> int:
     """Return a number of snapshots that the training has epochs for."""
     n = _check.integer("n_snapshots", n_snapshots)
+    if n != 0 and n_epochs == 0:
+        msg = f"max_epochs=0 trains nothing that {n} snapshots could follow; pass n_snapshots=0, or more epochs"
+        raise ValueError(msg)
     if n != 0 and not 2 <= n <= n_epochs + 1:
         msg = (
             f"n_snapshots must be 0, or 2 (untrained and trained) to {n_epochs + 1} (untrained and after each of the "

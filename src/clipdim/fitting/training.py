@@ -58,7 +58,9 @@ def train_with_history(
         snapshots.take(model, 0)
     history: list[dict[str, float]] = []
     hidden = not settings.progress or rank > 0
-    bar_of_epochs = tqdm(total=n_epochs, desc="clipdim, on trial" if on_trial else "clipdim", unit="epoch", disable=hidden)
+    bar_of_epochs = tqdm(
+        total=n_epochs, desc="clipdim, on trial" if on_trial else "clipdim", unit="epoch", disable=hidden
+    )
     with threads_for(model.recipe.batch_size), bar_of_epochs as bar:
         try:
             for epoch in epochs:

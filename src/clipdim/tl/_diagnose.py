@@ -23,6 +23,7 @@ CHECKS: tuple[Callable[[Run], Finding | None], ...] = (
     dimension.sample_size,
     dimension.temperature,
     dimension.training_length,
+    dimension.learning,
     dimension.overfitting,
     dimension.held_out_loss,
     alignment.norms,
@@ -66,8 +67,11 @@ def diagnose(mdata: MuData, *, key: str = _keys.KEY) -> pd.DataFrame:
     - ``temperature``: share of its fall, in logarithms, in the last quarter of the epochs; above 10 %: the dimension is
       an upper bound.
     - ``training_length``: epochs; fewer than planned.
+    - ``learning``, where the fit began in closed form: nats by which learning beyond that start lowered the loss of
+      training cells left out of it; not positive (the embedding is then linear).
     - ``overfitting``: loss of held-out cells less that of as many training cells, in nats; above 1.
-    - ``held_out_loss``: last value less the best one, in nats; above 0.1.
+    - ``held_out_loss``: last value less the best one, in nats; above 0.1, unless only a part of what was learned is
+      kept.
     - ``norms``, with ``similarity="inner"``: standard deviation of the norms over their mean; above 0.3.
     - ``batch_size``, with a ``batch_key``: cells of the smallest batch in a minibatch; fewer than 8.
     - ``batch_mixing``, with a ``batch_key``: how much better than chance 15 neighbours name the batch, from 0 to 1;

@@ -142,9 +142,10 @@ def reduce(
 
 def _choose_recipe(fit: _mudata.Fit, method: str, max_epochs: int | None) -> Recipe:
     """Return the recipe of the fit for as many epochs as it took."""
-    # a fit that was itself reduced by "pca" took none
-    n_epochs = max(1, fit.params.n_epochs) if max_epochs is None else max_epochs
-    recipe = replace(fit.params.recipe, max_epochs=n_epochs)
+    if max_epochs is not None:
+        _check.integer("max_epochs", max_epochs, least=1)
+    # a linear start, or a fit that was itself reduced by "pca", took none
+    recipe = replace(fit.params.recipe, max_epochs=max_epochs or fit.params.n_epochs or None)
     # the similarities of a minibatch are in memory at once
     return replace(recipe, batch_size=min(recipe.batch_size, MAX_BATCH)) if method == "distill" else recipe
 

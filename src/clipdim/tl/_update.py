@@ -191,7 +191,9 @@ def _shared_modalities(query: MuData, fit: _mudata.Fit) -> list[str]:
 
 def _choose_recipe(fit: _mudata.Fit, max_epochs: int | None, n_cells: int) -> Recipe:
     """Return the recipe of the fit, for as many epochs as it took and at least those that so many cells need."""
-    if max_epochs is None:
+    if max_epochs is not None:
+        _check.integer("max_epochs", max_epochs, least=1)
+    else:
         by_recipe = replace(fit.params.recipe, max_epochs=None).n_epochs(n_cells)
         max_epochs = max(fit.params.n_epochs, by_recipe)
     return replace(fit.params.recipe, max_epochs=max_epochs)

@@ -155,6 +155,26 @@ def training_length(run: Run) -> Finding:
     )
 
 
+def learning(run: Run) -> Finding | None:
+    """Whether learning beyond the closed-form start was of use to unseen cells."""
+    table = run.learning
+    if table is None or (table["share"] > 0).all():
+        return None
+    chosen = table[table["chosen"].astype(bool)].iloc[0]
+    start = table["loss"][(table["share"] == 0) & (table["input_noise"] == chosen["input_noise"])].min()
+    value, cells = float(start - chosen["loss"]), f"{chosen['n_cells']:,} training cells left out for this"
+    if run.params.recipe.max_epochs == 0:
+        reading = "Nothing was learned beyond the linear start, as max_epochs=0 wants it: the embedding is linear."
+        return Finding("learning", value, 0.0, OK, reading)
+    return judge(
+        *("learning", value, 0.0, value > 0),
+        good=f"Learning beyond the linear start improved the loss of {cells} by {value:.2f} nats, with "
+        f"{chosen['share']:.0%} of what was learned.",
+        bad=f"Learning beyond the linear start did not improve the loss of {cells}: the embedding is linear. More "
+        "cells may have more to learn from.",
+    )
+
+
 def overfitting(run: Run) -> Finding:
     """Whether the loss of held-out cells is that of training cells."""
     what = f"The loss of held-out cells is {run.loss_gap:.2f} nats above that of as many training cells"
@@ -178,6 +198,12 @@ def held_out_loss(run: Run) -> Finding:
         reading = "The loss of held-out cells was not recorded; fit with holdout=0.1."
         return Finding("held_out_loss", np.nan, LOSS_RISE, NOTE, reading)
     value = float(recorded.iloc[-1] - recorded.min())
+    if value > LOSS_RISE and run.kept < 1:
+        reading = (
+            f"The loss of held-out cells rose by {value:.2f} nats after epoch {recorded.idxmin()}, which is why only "
+            f"{run.kept:.0%} of what was learned is kept."
+        )
+        return Finding("held_out_loss", value, LOSS_RISE, OK, reading)
     return judge(
         *("held_out_loss", value, LOSS_RISE, value <= LOSS_RISE),
         good=f"The loss of held-out cells ends {value:.2f} nats above its best.",

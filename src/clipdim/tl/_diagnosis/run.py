@@ -55,6 +55,8 @@ class Run:
     """Cells of each batch in a minibatch of its own; empty without a batch key."""
     batch_skill: float
     """How much better than chance neighbours name the batch, from 0 to 1."""
+    learning: pd.DataFrame | None
+    """Validation losses of the shares of what was learned, by which one was kept."""
     counts: dict[str, pd.DataFrame]
     """Cells by category and batch, for each column of ``.obs`` that has categories; empty without a batch key."""
 
@@ -67,6 +69,13 @@ class Run:
     def inner(self) -> bool:
         """Whether the similarity is the inner product."""
         return self.params.recipe.similarity == "inner"
+
+    @property
+    def kept(self) -> float:
+        """Share of what was learned beyond the linear start that was kept; 1 where there was no such start."""
+        if self.learning is None:
+            return 1.0
+        return float(self.learning["share"][self.learning["chosen"].astype(bool)].iloc[0])
 
     def matching(self) -> tuple[float, float]:
         """FOSCTTM of the worst pair, and the value below which it is better than chance."""
@@ -135,6 +144,7 @@ def measure(mdata: MuData, fit: _mudata.Fit, embeddings: _mudata.Embeddings, key
         norm_spread=_norm_spread(mdata, embeddings.modalities, measured, key),
         batches=batches,
         batch_skill=skill,
+        learning=fit.learning,
         counts=tables,
     )
 
