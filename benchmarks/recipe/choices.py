@@ -28,7 +28,16 @@ HERE = Path(__file__).parent
 HOLDOUT = 0.3
 DEFAULT = RECIPES["default"]
 # what the default was when the studies of single settings were made
-FORMER = replace(DEFAULT, lr=4e-3, weight_decay=0.05, input_noise=0.35, adaptive_noise=False)
+FORMER = replace(
+    DEFAULT,
+    start="random",
+    linear_rate=1.0,
+    shrink=False,
+    lr=4e-3,
+    weight_decay=0.05,
+    input_noise=0.35,
+    adaptive_noise=False,
+)
 
 
 def batch_size(value: int) -> Recipe:

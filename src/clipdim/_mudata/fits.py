@@ -20,7 +20,7 @@ from clipdim._mudata.snapshots import Snapshots
 
 # what is added to a fit later, each a table with at least these columns
 TABLES: dict[str, tuple[str, ...]] = {
-    "learning": ("share", "input_noise", "loss", "n_cells", "chosen"),
+    "learning": ("share", "input_noise", "hidden_by_noise", "loss", "n_cells", "chosen"),
     "shift": ("modality", "mean", "q95", "n_cells"),
     "private_variance": ("modality", "shared", "private", "left"),
     "match": ("split", "query", "target", "top_alpha", "foscttm"),

@@ -39,7 +39,7 @@ def learn(data: _mudata.Inputs, out_dim: int, recipe: Recipe, settings: Settings
         watch = choice.watch(model)
 
         def choose() -> None:
-            choice.consider(model)
+            choice.consider(watch)
             choice.apply(model)
 
         result = run(data, model, settings, train_on=choice.rest, watch=watch, afterwards=choose)
@@ -75,6 +75,8 @@ class Trial:
     """How a trained model does on the validation cells."""
 
     input_noise: float
+    hidden_by_noise: float
+    """Share of the information that noise hid early in the training; 0 without noise."""
     candidate: Candidate
 
 
@@ -99,12 +101,13 @@ class Choice:
         """Return what looks at a model while it is trained on the rest, and leaves out noise that does harm."""
         return Watch(self, model)
 
-    def consider(self, model: ContrastiveModel) -> None:
-        """Try shares of what a model learned."""
+    def consider(self, watch: "Watch") -> None:
+        """Try shares of what the model that was watched learned."""
+        model = watch.model
         # a start that is not followed by learning has no shares, and a random one cannot be gone back to
         shares = (0.0,) if model.recipe.max_epochs == 0 else SHARES if model.recipe.shrink else (1.0,)
         for candidate in self.agreed(self.cells.candidates(model, shares)):
-            self.trials.append(Trial(model.recipe.input_noise, candidate))
+            self.trials.append(Trial(model.recipe.input_noise, watch.share, candidate))
 
     def by_trials(self, out_dim: int) -> float:
         """Choose by models that are trained on the rest and not kept, and return the input noise.
@@ -120,7 +123,7 @@ class Choice:
             watch = self.watch(model)
             if recipe.max_epochs != 0:
                 train_with_history(model, self.rest, settings=self.settings, watch=watch, on_trial=True)
-            self.consider(model)
+            self.consider(watch)
             return watch
 
         if train(recipe).doubtful:
@@ -140,6 +143,7 @@ class Choice:
             {
                 "share": [trial.candidate.share for trial in self.trials],
                 "input_noise": [trial.input_noise for trial in self.trials],
+                "hidden_by_noise": [trial.hidden_by_noise for trial in self.trials],
                 "loss": [trial.candidate.loss for trial in self.trials],
                 "n_cells": len(self.validation),
                 "chosen": [trial is self.best for trial in self.trials],
