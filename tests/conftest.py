@@ -29,24 +29,12 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
             pytest.skip("needs a CUDA device")
 
 
-@pytest.fixture(autouse=True)
-def pilots(request, monkeypatch):
-    """
-    Cut the pilot fits that choose the input noise to one epoch each, except in slow tests.
-
-    They take most of the time of a small fit, which then keeps its noise. Tests of the choice override this fixture;
-    fixtures that are shared by the tests of a file are made before it, so their fits take `plain`.
-    """
-    if not request.node.get_closest_marker("slow"):
-        monkeypatch.setattr("clipdim.contrast.noise.N_STEPS", 1)
-
-
 @pytest.fixture(scope="session")
 def plain():
-    """Return the default recipe without the pilot fits."""
+    """Return the default recipe without a choice by validation cells: it trains once, on all training cells."""
     from clipdim.contrast import RECIPES
 
-    return replace(RECIPES["default"], adaptive_noise=False)
+    return replace(RECIPES["default"], shrink=False, adaptive_noise=False)
 
 
 @pytest.fixture(scope="session")

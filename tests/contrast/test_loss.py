@@ -11,7 +11,7 @@ from clipdim.contrast.loss import info_nce_plain
 @pytest.fixture(autouse=True)
 def tiles(monkeypatch):
     """All through tiles that do not divide the batches."""
-    monkeypatch.setattr(loss, "PLAIN_CELLS", 0)
+    monkeypatch.setattr(loss, "WHOLE_CELLS", 0)
     monkeypatch.setattr(loss.tiles, "CPU_TILE", (4, 5))
 
 
@@ -19,7 +19,7 @@ def tiles(monkeypatch):
 def algorithm(request, monkeypatch, tiles):
     """One after the other."""
     if request.param == "whole matrix":
-        monkeypatch.setattr(loss, "PLAIN_CELLS", 10**6)
+        monkeypatch.setattr(loss, "WHOLE_CELLS", 10**6)
 
 
 by_both = pytest.mark.usefixtures("algorithm")
