@@ -105,7 +105,9 @@ class Choice:
         """Try shares of what the model that was watched learned."""
         model = watch.model
         # a start that is not followed by learning has no shares, and a random one cannot be gone back to
-        shares = (0.0,) if model.recipe.max_epochs == 0 else SHARES if model.recipe.shrink else (1.0,)
+        recipe = model.recipe
+        several = recipe.shrink and recipe.start == "ridge_cca"
+        shares = (0.0,) if recipe.max_epochs == 0 else SHARES if several else (1.0,)
         for candidate in self.agreed(self.cells.candidates(model, shares)):
             self.trials.append(Trial(model.recipe.input_noise, watch.share, candidate))
 
