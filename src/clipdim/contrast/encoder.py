@@ -47,7 +47,8 @@ class Encoder(nn.Module):
     scale: Tensor
     noise: Tensor
     mean_norm: Tensor
-    start: Tensor
+    start_weight: Tensor
+    start_bias: Tensor
 
     def __init__(self, n_features: int, out_dim: int, recipe: Recipe) -> None:
         super().__init__()
@@ -59,8 +60,9 @@ class Encoder(nn.Module):
         self.register_buffer("scale", torch.ones(n_features))
         self.register_buffer("noise", torch.tensor(recipe.input_noise))
         self.register_buffer("mean_norm", torch.ones(()))
-        # where the linear path began; of use while training lasts
-        self.register_buffer("start", torch.zeros(out_dim, n_features), persistent=False)
+        # the linear map where training began; of use while it lasts
+        self.register_buffer("start_weight", torch.zeros(out_dim, n_features), persistent=False)
+        self.register_buffer("start_bias", torch.zeros(out_dim), persistent=False)
 
     @property
     def n_features(self) -> int:
@@ -94,25 +96,30 @@ class Encoder(nn.Module):
         return self
 
     @torch.no_grad()
-    def begin_at(self, weights: Tensor) -> "Encoder":
-        """Let the linear path be these weights of the inputs, (features x out_dim), and remember it as the start."""
+    def begin_at(self, weights: Tensor, bias: Tensor) -> "Encoder":
+        """Let the linear path be these weights of the inputs, (features x out_dim), and remember it as the start.
+
+        The bias, (out_dim,), is added to that of the last layer.
+        """
         assert self.linear is not None  # recipes without a linear path have no start
-        self.start = (weights * self.scale[:, None]).T.contiguous()
-        self.linear.weight.copy_(self.start)
+        self.start_weight, self.start_bias = (weights * self.scale[:, None]).T.contiguous(), bias
+        self.linear.weight.copy_(self.start_weight)
+        self.layers[-1].get_parameter("bias").add_(bias)
         return self
 
     @torch.no_grad()
     def shrink(self, share: float) -> None:
         """Keep a share of what was learned beyond the start: 0 is the start, 1 changes nothing."""
+        weight, bias = (self.layers[-1].get_parameter(name) for name in ("weight", "bias"))
+        weight.mul_(share)
+        bias.lerp_(self.start_bias, 1 - share)
         if self.linear is not None:
-            self.linear.weight.lerp_(self.start, 1 - share)
-        for parameter in self.layers[-1].parameters():
-            parameter.mul_(share)
+            self.linear.weight.lerp_(self.start_weight, 1 - share)
 
     @torch.no_grad()
     def start_outputs(self, inputs: Tensor) -> Tensor:
         """Map (cells x features) to (cells x out_dim) as the start does."""
-        return functional.linear((inputs - self.mean) / self.scale, self.start)
+        return functional.linear((inputs - self.mean) / self.scale, self.start_weight, self.start_bias)
 
     def forward(self, inputs: Tensor, generator: Generator | None = None) -> Tensor:
         """Map (cells x features) to (cells x out_dim); in training mode noise from ``generator`` is added."""

@@ -16,7 +16,8 @@ from clipdim.contrast.recipes import Recipe
 CELLS_PER_BLOCK = 16_384
 # norm of the outputs where training begins: about that of a random network, which is then heard from the first step on
 START_NORM = 0.3
-SPARE = 0.1
+# over the norm of the variates
+CONSTANT, MIXED = 0.5, 0.1
 
 
 class ContrastiveModel(nn.Module):
@@ -96,17 +97,23 @@ class ContrastiveModel(nn.Module):
     def begin_at(self, start: RidgeCCA, generator: Generator) -> "ContrastiveModel":
         """Let the linear paths begin at the variates of a closed form, which come first among the columns.
 
-        Columns that are left over begin as small random mixtures of the variates, the same for all modalities: at 0
-        their similarity would stay 0.
+        With cosine similarity a constant comes next: of directions alone one dimension would be lost, and with a
+        constant beside them near cells are near in all. Columns that are left over begin as small random mixtures of
+        the variates, the same for all modalities: at 0 their similarity would stay 0.
         """
-        n_variates = min(self.out_dim, next(iter(start.weights.values())).shape[1])
-        mixtures = torch.randn(n_variates, self.out_dim - n_variates, generator=generator) * SPARE / n_variates**0.5
+        spare = int(self.recipe.similarity == "cosine" and self.out_dim > 1)
+        n_variates = min(self.out_dim - spare, next(iter(start.weights.values())).shape[1])
+        n_mixtures = self.out_dim - n_variates - spare
+        mixtures = torch.randn(n_variates, n_mixtures, generator=generator) * MIXED / n_variates**0.5
         for name, encoder in self.encoders.items():
             weights = torch.from_numpy(start.weights[name][:, :n_variates]).float()
-            # the variates' squared spreads are those of the outputs
-            spread = weights.new_tensor(start.spreads(name)[:n_variates]).norm()
-            weights = weights * (START_NORM / spread)
-            encoder.begin_at(torch.cat([weights, weights @ mixtures], dim=1).to(encoder.mean.device))
+            # the root mean square norm of the variates
+            norm = float(np.linalg.norm(start.spreads(name)[:n_variates]))
+            bias = torch.zeros(self.out_dim)
+            bias[n_variates : n_variates + spare] = CONSTANT * START_NORM
+            columns = [weights, weights.new_zeros(len(weights), spare), weights @ mixtures]
+            device = encoder.mean.device
+            encoder.begin_at((torch.cat(columns, dim=1) * (START_NORM / norm)).to(device), bias.to(device))
         return self
 
     def shrink(self, share: float) -> None:

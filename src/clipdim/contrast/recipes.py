@@ -60,7 +60,7 @@ class Recipe:
     standardize: bool = True
     """Centre the inputs, and divide each feature by the root of its variance plus the mean variance of all, over the
     training cells: features of little spread stay small."""
-    input_noise: float = 0.3
+    input_noise: float = 0.28
     """Spread of the Gaussian noise added to the inputs in training, over the features' root mean square spread."""
     adaptive_noise: bool = True
     """Let :func:`clipdim.tl.fit` leave out the noise where it would hide what the modalities share, as unseen cells
