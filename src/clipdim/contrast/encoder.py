@@ -91,7 +91,7 @@ class Encoder(nn.Module):
         overall = variance.mean()
         # a ridge: little spread is not blown up, and none does not become 0 / 0
         scale = (variance + overall).sqrt()
-        self.scale = torch.where(overall > 0, scale, torch.ones_like(scale))
+        self.scale = torch.where((overall > 0) & overall.isfinite(), scale, torch.ones_like(scale))
         self.noise = self.recipe.input_noise * overall.sqrt()
         return self
 
