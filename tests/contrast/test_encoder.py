@@ -1,3 +1,4 @@
+import copy
 from dataclasses import replace
 
 import numpy as np
@@ -7,7 +8,7 @@ import torch
 from clipdim.contrast import RECIPES, Encoder
 
 RECIPE = RECIPES["default"]
-PLAIN = replace(RECIPE, linear_path=False, input_noise=0.0, width=7, n_hidden=2)
+PLAIN = replace(RECIPE, linear_path=False, start="random", input_noise=0.0, width=7, n_hidden=2)
 
 
 def generator(seed=0):
@@ -54,7 +55,8 @@ def test_standardize_equals_numpy():
     x = inputs()
     encoder = Encoder(5, 3, RECIPE).initialize(generator()).standardize(x)
     np.testing.assert_allclose(encoder.mean.numpy(), x.numpy().mean(axis=0), rtol=1e-5)
-    np.testing.assert_allclose(encoder.scale.numpy(), x.numpy().std(axis=0), rtol=1e-5)
+    variance = x.numpy().var(axis=0)
+    np.testing.assert_allclose(encoder.scale.numpy(), np.sqrt(variance + variance.mean()), rtol=1e-5)
 
 
 @pytest.mark.parametrize("value", [0.0, 0.1, 1e6])
@@ -69,21 +71,23 @@ def test_constant_features_give_finite_output(value):
     assert torch.isfinite(constant.train()(torch.full((9, 5), value), generator())).all()
 
 
-def test_nearly_constant_features_keep_their_unit():
-    """What rounding leaves of a constant is no spread to divide by; a small one is."""
+def test_features_of_little_spread_stay_small():
+    """What rounding leaves of a constant, and what hardly varies, is not blown up."""
     x = inputs()
     x[:, 1] = 0.25 + 1e-7 * torch.rand(200, generator=generator())
     x[:, 2] = 1e-3 * torch.randn(200, generator=generator())
     encoder = Encoder(5, 3, RECIPE).initialize(generator()).standardize(x).eval()
-    assert encoder.scale[1] == 1
-    assert encoder.scale[2].item() == pytest.approx(x[:, 2].std(correction=0).item(), rel=1e-5)
+    scaled = (x - encoder.mean) / encoder.scale
+    assert scaled[:, 1].std() < 1e-6
+    assert scaled[:, 2].std() < 1e-3
+    assert (scaled.std(dim=0) < 1).all()
     other = x.clone()
     other[:, 1] += 0.01  # a new cell measured a little off
     torch.testing.assert_close(encoder(other), encoder(x), rtol=0, atol=0.05)
 
 
 def test_noise_has_the_spread_of_the_features_together():
-    recipe = replace(RECIPE, input_noise=0.5, n_hidden=0, linear_path=False)
+    recipe = replace(PLAIN, input_noise=0.5, n_hidden=0)
     encoder = Encoder(5, 5, recipe).initialize(generator()).standardize(inputs()).train()
     with torch.no_grad():
         encoder.layers[0].weight.copy_(torch.diag(encoder.scale))  # undoes the scaling
@@ -93,6 +97,54 @@ def test_noise_has_the_spread_of_the_features_together():
     overall = np.sqrt(np.mean(inputs().numpy().var(axis=0)))
     np.testing.assert_allclose(noisy.std(axis=0), 0.5 * overall, rtol=0.02)
     np.testing.assert_allclose(noisy.mean(axis=0), 0, atol=0.05 * overall)
+
+
+def begun():
+    """An encoder at a start, its weights and bias, and the same after some learning."""
+    weights, bias = torch.randn(5, 3, generator=generator(7)), torch.tensor([0.0, 0.0, 0.5])
+    encoder = Encoder(5, 3, RECIPE).initialize(generator()).standardize(inputs()).begin_at(weights, bias).eval()
+    learned = copy.deepcopy(encoder)
+    with torch.no_grad():
+        for parameter in learned.parameters():
+            parameter.add_(torch.randn(parameter.shape, generator=generator(1)) / 10)
+    return encoder, weights, bias, learned
+
+
+def test_start_is_that_map_of_the_inputs():
+    encoder, weights, bias, learned = begun()
+    x = inputs(seed=1)
+    expected = (x.double() - inputs().double().mean(dim=0)) @ weights.double() + bias
+    for one in (encoder, learned):
+        torch.testing.assert_close(one.start_outputs(x).double(), expected, rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(learned(x).detach(), network(learned.to_arrays(), x), rtol=1e-3, atol=1e-4)
+    # training begins there, but for the network beside the linear path
+    beside = encoder(x) - encoder.start_outputs(x)
+    without = {name: array for name, array in encoder.to_arrays().items() if name != "linear.weight"}
+    without["layers.2.bias"] = without["layers.2.bias"] - bias.numpy()
+    np.testing.assert_allclose(beside.detach(), network(without, x), rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.25, 1.0])
+def test_shrinking_is_linear_in_the_outputs(share):
+    _, _, _, learned = begun()
+    x = inputs(seed=1)
+    start, end = learned.start_outputs(x), learned(x).detach()
+    learned.shrink(share)
+    torch.testing.assert_close(learned(x).detach(), start + share * (end - start), rtol=1e-4, atol=1e-4)
+
+
+def test_a_share_of_one_changes_nothing():
+    _, _, _, learned = begun()
+    before = learned.to_arrays()
+    learned.shrink(1.0)
+    for name, array in learned.to_arrays().items():
+        np.testing.assert_array_equal(array, before[name])
+
+
+def test_start_is_not_stored():
+    encoder, _, _, _ = begun()
+    assert set(encoder.to_arrays()) == set(Encoder(5, 3, RECIPE).to_arrays())
+    assert set(encoder.to_arrays()) == set(dict(RECIPE.encoder_shapes(5, 3)))
 
 
 def test_noise_in_training_only():
@@ -116,7 +168,10 @@ def test_arrays_give_the_same_encoder():
         np.testing.assert_array_equal(array, arrays[name])
 
 
-@pytest.mark.parametrize("change", [{"n_hidden": 10**9}, {"width": 10**9}, {"n_hidden": 1}, {"linear_path": False}])
+@pytest.mark.parametrize(
+    "change",
+    [{"n_hidden": 10**9}, {"width": 10**9}, {"n_hidden": 1}, {"linear_path": False, "start": "random"}],
+)
 def test_arrays_of_another_recipe_are_refused_at_once(change):
     arrays = Encoder(5, 3, RECIPE).initialize(generator()).to_arrays()
     with pytest.raises(ValueError, match="are not those of its recipe"):

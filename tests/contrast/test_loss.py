@@ -149,6 +149,68 @@ def test_tiles_equal_the_whole_matrix_in_float64(embeddings, gradients, monkeypa
             assert (actual - oracle).norm() <= 1e-5 * oracle.norm() + 1e-11 / temperature
 
 
+@pytest.fixture
+def tiles_used(monkeypatch):
+    """Sizes of the batches that went through tiles, in a loss whose limits are as they are for the user."""
+    monkeypatch.undo()
+    sizes, apply = [], loss.tiles.TiledInfoNCE.apply
+    monkeypatch.setattr(loss.tiles.TiledInfoNCE, "apply", lambda u, *rest: sizes.append(len(u)) or apply(u, *rest))
+    return sizes
+
+
+@pytest.mark.parametrize("grouped", [False, True])
+@pytest.mark.parametrize("temperature", [1.0, 0.1, 0.05])
+def test_whole_matrix_in_float32_equals_float64(embeddings, gradients, tiles_used, kind, temperature, grouped):
+    u, v = embeddings(kind, n=200)
+    groups = torch.arange(len(u)).remainder(7).index_fill(0, torch.tensor([3, 40]), 9) if grouped else None
+    expected = gradients(info_nce_plain, u, v, temperature, torch.float64, groups=groups)
+    found = gradients(info_nce, u, v, temperature, torch.float32, groups=groups)
+    # logits in the thousands leave float32 when their exponential is taken
+    assert bool(tiles_used) == ("long" in kind)
+    # what a logit of 1 / temperature is rounded by, and what is left of it in the gradients
+    rounding = 3e-7 / temperature
+    for actual, oracle, floor in zip(found, expected, [rounding] * 3 + [rounding / temperature], strict=True):
+        assert (actual - oracle).norm() <= 1e-5 * oracle.norm() + floor
+
+
+@pytest.mark.parametrize(
+    ("u", "v"),
+    [
+        ([[100.0, 0], [0, 1]], [[1.0, 0], [0, 1]]),
+        ([[-100.0, 0], [0, 1]], [[1.0, 0], [1, 0]]),
+        ([[1.0, 0], [1, 0]], [[-100.0, 0], [0, 1]]),
+    ],
+    ids=["a logit too large to exponentiate", "a row of next to nothing", "a column of next to nothing"],
+)
+def test_sums_beyond_the_format_go_through_tiles(tiles_used, gradients, u, v):
+    u, v = torch.tensor(u), torch.tensor(v)
+    found = gradients(info_nce, u, v, 1.0, torch.float32)
+    assert tiles_used == [2]
+    # in float64 the same sums are in range
+    for actual, oracle in zip(found, gradients(info_nce, u, v, 1.0, torch.float64), strict=True):
+        torch.testing.assert_close(actual, oracle, rtol=1e-5, atol=1e-6)
+    assert tiles_used == [2]
+
+
+def test_up_to_512_cells_are_one_matrix(tiles_used, unit_rows):
+    for n in (512, 513):
+        u, v = unit_rows(n, 4), unit_rows(n, 4, seed=1)
+        found = info_nce(u.float(), v.float(), 0.2).item()
+        assert found == pytest.approx(info_nce_plain(u, v, 0.2).item(), rel=1e-5)
+    assert tiles_used == [513]
+
+
+def test_temperature_of_another_shape_and_format(unit_rows, tiles_used):
+    u, v = (unit_rows(9, 3, seed=seed).float() for seed in (0, 1))
+    temperature = torch.tensor([0.3], dtype=torch.float64, requires_grad=True)
+    info_nce(u, v, temperature).backward()
+    scalar = torch.tensor(0.3, requires_grad=True)
+    info_nce(u, v, scalar).backward()
+    assert temperature.grad.shape == (1,)
+    assert temperature.grad.item() == pytest.approx(scalar.grad.item(), rel=1e-5)
+    assert not tiles_used
+
+
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_tiles_keep_the_digits_of_a_loss_near_zero(dtype):
     # two orthogonal pairs: log(1 + exp(-1/t)), below what float32 can hold beside 1

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from clipdim.contrast import RECIPES, ContrastiveModel
+from clipdim.contrast import RECIPES, ContrastiveModel, ridge_cca
 from clipdim.contrast.objective import contrastive
 
 QUIET = replace(RECIPES["default"], input_noise=0.0)
@@ -86,3 +86,110 @@ def test_projected_model():
         x = torch.randn(7, n_features, generator=torch.Generator().manual_seed(2))
         torch.testing.assert_close(projected.encoders[name](x), model.encoders[name](x) @ axes)
         assert projected.encoders[name].mean.data_ptr() != model.encoders[name].mean.data_ptr()
+
+
+def views(names=("a", "b"), n=300, seed=0):
+    """Modalities of 7 features, or 5 in the first one, that share three latents."""
+    rng = np.random.default_rng(seed)
+    latent = rng.normal(size=(n, 3))
+    sizes = {name: 7 if place else 5 for place, name in enumerate(names)}
+    mix = {name: rng.normal(size=(3, p)) for name, p in sizes.items()}
+    return {name: (latent @ mix[name] + rng.normal(size=(n, p)) + 3).astype(np.float32) for name, p in sizes.items()}
+
+
+def at_the_start(x, out_dim, recipe=QUIET):
+    """A model at the ridge CCA of some cells, and that."""
+    begun = ContrastiveModel.create({name: values.shape[1] for name, values in x.items()}, out_dim, recipe)
+    begun.initialize(generator())
+    for name, encoder in begun.encoders.items():
+        encoder.standardize(torch.from_numpy(x[name]))
+    start = ridge_cca(x, out_dim)
+    return begun.begin_at(start, generator()).eval(), start
+
+
+def outputs_of(some_model, x):
+    return {name: e(torch.from_numpy(x[name])).detach().double().numpy() for name, e in some_model.encoders.items()}
+
+
+@pytest.mark.parametrize("names", [("a", "b"), ("a", "b", "c")])
+@pytest.mark.parametrize(("similarity", "out_dim"), [("cosine", 4), ("inner", 3), ("cosine", 12), ("inner", 12)])
+def test_without_learning_a_model_is_the_ridge_cca_up_to_scale(names, similarity, out_dim):
+    x, new = views(names), views(names, seed=1)
+    begun, start = at_the_start(x, out_dim, replace(QUIET, similarity=similarity))
+    begun.shrink(0.0)
+    n_variates = next(iter(start.weights.values())).shape[1]
+    n_columns = min(n_variates, out_dim - (similarity == "cosine"))
+    for name, found in outputs_of(begun, new).items():
+        variates = start.transform(name, new[name])[:, :n_columns]
+        factor = (found[:, :n_columns] * variates).sum() / (variates**2).sum()
+        np.testing.assert_allclose(found[:, :n_columns], factor * variates, rtol=1e-3, atol=1e-4)
+        assert factor > 0
+
+
+def test_cosines_have_a_constant_beside_the_variates():
+    """The same for all cells and modalities, about as large as the variates together."""
+    x = views()
+    for similarity, out_dim, expected in (("cosine", 4, True), ("inner", 4, False), ("cosine", 1, False)):
+        begun, _ = at_the_start(x, out_dim, replace(QUIET, similarity=similarity))
+        begun.shrink(0.0)
+        last = np.concatenate([found[:, -1] for found in outputs_of(begun, x).values()])
+        assert (last.std() < 1e-6) == expected
+        if expected:
+            norms = [np.linalg.norm(found[:, :-1], axis=1).mean() for found in outputs_of(begun, x).values()]
+            assert 0.3 < last[0] / np.mean(norms) < 1
+
+
+@pytest.mark.parametrize("names", [("a", "b"), ("a", "b", "c")])
+@pytest.mark.parametrize("similarity", ["cosine", "inner"])
+def test_columns_left_over_are_small_mixtures_of_the_variates(names, similarity):
+    """The same ones in all modalities: at 0 the products of two modalities could not grow."""
+    x = views(names)
+    begun, start = at_the_start(x, 12, replace(QUIET, similarity=similarity))
+    begun.shrink(0.0)
+    found = outputs_of(begun, x)
+    n_variates = next(iter(start.weights.values())).shape[1]
+    left = slice(n_variates + (similarity == "cosine"), None)
+    for columns in found.values():
+        norms = [np.linalg.norm(part, axis=1).mean() for part in (columns[:, :n_variates], columns[:, left])]
+        assert 0.01 < norms[1] / norms[0] < 0.5
+    together = np.concatenate(list(found.values()))
+    mixtures = np.linalg.lstsq(together[:, :n_variates], together[:, left], rcond=None)[0]
+    np.testing.assert_allclose(together[:, :n_variates] @ mixtures, together[:, left], atol=1e-6)
+
+
+def test_start_draws_from_the_generator_only(global_random_state_untouched):
+    x = views()
+    with global_random_state_untouched():
+        models = [at_the_start(x, 12)[0] for _ in range(2)]
+    for first, second in zip(*(one.parameters() for one in models), strict=True):
+        assert torch.equal(first, second)
+
+
+def test_model_is_shrunk_in_all_modalities():
+    x = views()
+    begun, _ = at_the_start(x, 4)
+    end = outputs_of(begun, x)
+    start = {name: e.start_outputs(torch.from_numpy(x[name])).numpy() for name, e in begun.encoders.items()}
+    begun.shrink(0.3)
+    for name, found in outputs_of(begun, x).items():
+        np.testing.assert_allclose(found, start[name] + 0.3 * (end[name] - start[name]), atol=1e-5)
+
+
+def test_projection_of_the_start():
+    """The second stage begins at the projected outputs, whatever share was kept."""
+    x = views()
+    begun, _ = at_the_start(x, 6)
+    begun.shrink(0.0)
+    axes = torch.linalg.qr(torch.randn(6, 3, generator=generator(1)))[0]
+    for name, found in outputs_of(begun.project(axes).eval(), x).items():
+        np.testing.assert_allclose(found, outputs_of(begun, x)[name] @ axes.numpy(), atol=1e-5)
+
+
+def test_noise_that_is_left_out():
+    noisy = model(RECIPES["default"]).train()
+    x = batch()
+    assert not torch.equal(*(noisy.encoders["a"](x["a"], generator(seed)) for seed in (0, 1)))
+    noisy.without_noise()
+    assert torch.equal(*(noisy.encoders["a"](x["a"], generator(seed)) for seed in (0, 1)))
+    assert noisy.recipe == replace(RECIPES["default"], input_noise=0.0)
+    assert all(encoder.to_arrays()["noise"] == 0 for encoder in noisy.encoders.values())

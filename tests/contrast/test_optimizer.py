@@ -18,6 +18,18 @@ def layers():
         return nn.Sequential(nn.Linear(4, 3), nn.Tanh(), nn.Linear(3, 1))
 
 
+class WithLinearPath(nn.Module):
+    """A network and a linear path beside it, named as those of an encoder."""
+
+    def __init__(self):
+        super().__init__()
+        self.network, self.linear = layers(), nn.Linear(4, 1, bias=False)
+        self.linear.weight.data = torch.linspace(-1, 1, 4)[None].clone()
+
+    def forward(self, x):
+        return self.network(x) + self.linear(x)
+
+
 def steps(module, step, n_steps):
     x = torch.linspace(-1, 1, 40).reshape(10, 4)
     for _ in range(n_steps):
@@ -50,6 +62,67 @@ def test_equals_the_classes_of_pytorch(name, one_cycle, n_steps):
     steps(theirs, step, n_steps)
     for a, b in zip(ours.parameters(), theirs.parameters(), strict=True):
         torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("one_cycle", [True, False])
+@pytest.mark.parametrize(("name", "kind"), [("adam", Adam), ("adamw", AdamW)])
+def test_rate_of_the_linear_path_is_its_own(name, kind, one_cycle):
+    settings = {"optimizer": name, "one_cycle": one_cycle, "lr": 0.03, "weight_decay": 0.1, "linear_rate": 0.2}
+    recipe = replace(RECIPES["default"], **settings)
+    ours, theirs = WithLinearPath(), WithLinearPath()
+    steps(ours, Optimizer(ours, recipe, 7).step, 7)
+    network, linear = list(theirs.network.parameters()), theirs.linear.weight
+    oracle = kind(
+        [
+            {"params": [p for p in network if p.ndim > 1], "lr": 0.03, "weight_decay": 0.1},
+            {"params": [p for p in network if p.ndim <= 1], "lr": 0.03, "weight_decay": 0.1 * (name == "adam")},
+            {"params": [linear], "lr": 0.2 * 0.03, "weight_decay": 0.1},
+        ]
+    )
+    schedule = OneCycleLR(oracle, [0.03, 0.03, 0.2 * 0.03], total_steps=8) if one_cycle else None
+
+    def step():
+        oracle.step()
+        if schedule is not None:
+            schedule.step()
+
+    steps(theirs, step, 7)
+    for a, b in zip(ours.parameters(), theirs.parameters(), strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-6)
+    slow = replace(recipe, linear_rate=1e-9)
+    steps(ours := WithLinearPath(), Optimizer(ours, slow, 7).step, 7)
+    torch.testing.assert_close(ours.linear.weight, WithLinearPath().linear.weight)
+
+
+def test_parameters_that_have_no_gradient_decay_only():
+    """As those of a modality that no cell of the minibatch has."""
+    module = nn.ModuleList([nn.Linear(3, 2), nn.Linear(3, 2)])
+    before = [p.detach().clone() for p in module.parameters()]
+    optimizer = Optimizer(module, replace(RECIPES["default"], one_cycle=False, lr=0.1, weight_decay=0.5), 1)
+    module[0](torch.ones(4, 3)).sum().backward()
+    optimizer.step()
+    after = list(module.parameters())
+    assert not torch.equal(after[0], before[0])
+    torch.testing.assert_close(after[2], (1 - 0.1 * 0.5) * before[2])
+    torch.testing.assert_close(after[3], before[3])
+
+
+def test_module_keeps_its_parameters():
+    """They become views of one piece of memory; what holds them still sees what they become."""
+    module = layers()
+    held, shapes = list(module.parameters()), [p.shape for p in module.parameters()]
+    optimizer = Optimizer(module, RECIPES["default"], 3)
+    assert all(a is b for a, b in zip(held, module.parameters(), strict=True))
+    before = [p.detach().clone() for p in held]
+    steps(module, optimizer.step, 3)
+    assert [p.shape for p in held] == shapes
+    assert not any(torch.equal(p, old) for p, old in zip(held, before, strict=True))
+    copied = layers()
+    copied.load_state_dict(module.state_dict())
+    x = torch.ones(2, 4)
+    torch.testing.assert_close(copied(x), module(x))
+    optimizer.clear()
+    assert all(p.grad is None for p in held)
 
 
 def test_does_not_import_the_compiler_of_pytorch():

@@ -15,6 +15,7 @@ def test_paper_settings_to_the_letter():
     assert (paper.batch_size, paper.shuffle, paper.max_epochs) == (256, False, 400)
     assert (paper.temperature_rate, paper.min_temperature, paper.initial_temperature) == (2, 1e-4, 1 + 1e-4)
     assert (paper.standardize, paper.input_noise, paper.linear_path) == (False, 0, False)
+    assert (paper.start, paper.shrink, paper.adaptive_noise) == ("random", False, False)
     # 10,000 training cells, 2,000 in the norm set
     assert paper.norm_fraction * 12_000 == pytest.approx(2_000)
 
@@ -31,16 +32,31 @@ def test_epochs_follow_from_the_number_of_cells():
     assert all(isinstance(recipe.n_epochs(n), int) for n in (1, 10, 500_000))
 
 
+@pytest.mark.parametrize(("start", "least"), [("ridge_cca", 30), ("random", 60)])
 @pytest.mark.parametrize("batch_size", [256, 20_000])
 @pytest.mark.parametrize("n_batches", [1, 2, 7, 11, 59])
-def test_few_batches_make_at_least_60_steps(batch_size, n_batches):
-    recipe = replace(RECIPES["default"], batch_size=batch_size, max_epochs=None)
+def test_few_batches_make_at_least_30_steps_and_60_from_a_random_start(batch_size, n_batches, start, least):
+    recipe = replace(RECIPES["default"], batch_size=batch_size, max_epochs=None, start=start)
     for n_cells in (n_batches * batch_size, (n_batches + 1) * batch_size - 1):
-        assert recipe.n_epochs(n_cells) * n_batches >= 60
+        assert recipe.n_epochs(n_cells) * n_batches >= least
 
 
 def test_epochs_that_were_set():
-    assert {replace(RECIPES["default"], max_epochs=7).n_epochs(n) for n in (10, 10_000, 10_000_000)} == {7}
+    for max_epochs in (0, 7):
+        recipe = replace(RECIPES["default"], max_epochs=max_epochs)
+        assert {recipe.n_epochs(n) for n in (10, 10_000, 10_000_000)} == {max_epochs}
+
+
+@pytest.mark.parametrize("recipe", [RECIPES["batches"], RECIPES["paper"]])
+def test_no_epochs_need_a_start_that_was_not_drawn(recipe):
+    with pytest.raises(ValueError, match="max_epochs=0 is the start alone, which needs start='ridge_cca'; pass max_ep"):
+        replace(recipe, max_epochs=0)
+
+
+def test_closed_form_needs_a_linear_path():
+    with pytest.raises(ValueError, match=r"'ridge_cca' is where a linear path begins; pass .*, or start='random'"):
+        replace(RECIPES["default"], linear_path=False)
+    assert not replace(RECIPES["default"], linear_path=False, start="random").linear_path
 
 
 def test_is_frozen():
@@ -53,12 +69,14 @@ def test_is_frozen():
     [
         ("similarity", ["dot"]),
         ("loss", ["hinge", "loss"]),
+        ("start", ["cca", "zero"]),
         ("optimizer", ["sgd"]),
-        ("max_epochs", [0, -1]),
+        ("max_epochs", [-1]),
         ("batch_size", [0, 1, -5]),
         ("width", [0]),
         ("n_hidden", [-1]),
         ("lr", [0.0, -1.0, math.nan, math.inf]),
+        ("linear_rate", [0.0, -0.3, math.nan]),
         ("min_temperature", [0.0]),
         ("temperature_rate", [-4.0]),
         ("initial_temperature", [1e-4, 0.0, math.nan]),
@@ -104,6 +122,17 @@ def test_from_stored():
         Recipe.from_stored({**settings, "dropout": 0.1, "heads": 4})
     with pytest.raises(ValueError, match="width must be an integer of at least 1"):
         Recipe.from_stored({**settings, "width": 0})
+
+
+def test_recipes_of_versions_without_a_start_were_drawn_at_random():
+    settings = {
+        name: value for name, value in asdict(Recipe()).items() if name not in ("start", "linear_rate", "shrink")
+    }
+    stored = Recipe.from_stored(settings)
+    assert (stored.start, stored.linear_rate, stored.shrink) == ("random", 1.0, False)
+    assert replace(stored, start="ridge_cca", linear_rate=0.3, shrink=True) == Recipe()
+    # as they were without a linear path
+    assert Recipe.from_stored({**settings, "linear_path": False}).start == "random"
 
 
 @pytest.mark.parametrize("recipe", [*RECIPES.values(), replace(RECIPES["default"], n_hidden=0, width=7)])

@@ -1,11 +1,14 @@
 """The snapshots of ``tl.fit``: which cells, which epochs, and that nothing else depends on them."""
 
+from dataclasses import replace
+
 import mudata
 import numpy as np
 import pytest
 import torch
 
-from clipdim.contrast import RECIPES, ContrastiveModel
+from clipdim.contrast import RECIPES, ContrastiveModel, ridge_cca
+from clipdim.fitting import learning, training
 from clipdim.fitting.snapshots import MAX_CELLS
 from clipdim.tl import fit, reduce
 
@@ -47,26 +50,30 @@ def test_the_last_one_is_the_embedding(make_mdata, arguments):
         np.testing.assert_array_equal(stored["embeddings"][name][-1], mdata[name].obsm["X_clipdim"][rows])
 
 
-def test_the_first_one_is_of_the_untrained_model(make_mdata):
-    mdata = make_mdata()
-    fit(mdata, 4, max_epochs=3, n_snapshots=2, random_state=5, **QUICK)
+@pytest.mark.parametrize("start", ["ridge_cca", "random"])
+def test_the_first_one_is_of_the_untrained_model(make_mdata, start):
+    mdata, recipe = make_mdata(), replace(RECIPES["default"], start=start)
+    fit(mdata, 4, recipe=recipe, max_epochs=3, n_snapshots=2, random_state=5, **QUICK)
     stored = snapshots_of(mdata)
     train = mdata.obs_names[mdata.obs["clipdim_split"] == "train"]
-    model = ContrastiveModel.create({"rna": 12, "prot": 8}, 4, RECIPES["default"]).initialize(
-        torch.Generator().manual_seed(5)
-    )
+    inputs = {name: torch.tensor(mdata[name][train].X) for name in mdata.mod}
+    generator = torch.Generator().manual_seed(5)
+    model = ContrastiveModel.create({"rna": 12, "prot": 8}, 4, recipe).initialize(generator)
     for name, encoder in model.eval().encoders.items():
-        encoder.standardize(torch.tensor(mdata[name][train].X))
+        encoder.standardize(inputs[name])
+    if start == "ridge_cca":
+        model.begin_at(ridge_cca({name: x.numpy() for name, x in inputs.items()}, 4, random_state=5), generator)
+    for name, encoder in model.encoders.items():
         with torch.no_grad():
             outputs = encoder(torch.tensor(mdata[name][stored["cells"]].X))
         expected = torch.nn.functional.normalize(outputs).numpy()
         np.testing.assert_allclose(stored["embeddings"][name][0], expected, atol=1e-5)
 
 
-def test_one_between_is_that_of_a_fit_so_far(make_mdata):
+def test_one_between_is_that_of_a_fit_so_far(make_mdata, plain):
     """The snapshot of an epoch follows from the monitored cells' similarities of that epoch, as in the history."""
     mdata = make_mdata()
-    fit(mdata, 4, max_epochs=6, n_snapshots=7, holdout=0.3, **QUICK)
+    fit(mdata, 4, recipe=plain, max_epochs=6, n_snapshots=7, holdout=0.3, **QUICK)
     stored, history = snapshots_of(mdata), mdata.uns["clipdim"]["history"]
     np.testing.assert_array_equal(stored["epochs"], np.arange(7))
     similarity = np.einsum("scd,scd->sc", *stored["embeddings"].values()).mean(axis=1)
@@ -89,9 +96,10 @@ def test_training_cells_where_none_were_held_out_and_not_too_many(make_mdata):
 
 
 @pytest.mark.parametrize("n_done", [2, 3])
-def test_of_an_interrupted_fit_the_last_one_is_still_the_embedding(make_mdata, monkeypatch, n_done):
-    from clipdim.fitting import training
-
+@pytest.mark.parametrize("shrunk", [True, False])
+def test_of_an_interrupted_fit_the_last_one_is_still_the_embedding(make_mdata, plain, monkeypatch, n_done, shrunk):
+    # what is learned is then shrunk in place, and no trial comes before it
+    monkeypatch.setattr(learning, "SPARED", 1.0)
     epochs = training.train
 
     def interrupted(*args, **kwargs):
@@ -103,7 +111,8 @@ def test_of_an_interrupted_fit_the_last_one_is_still_the_embedding(make_mdata, m
     monkeypatch.setattr(training, "train", interrupted)
     mdata = make_mdata()
     with pytest.warns(UserWarning, match=f"interrupted after {n_done} of 6 epochs"):
-        fit(mdata, 4, max_epochs=6, n_snapshots=4, **QUICK)
+        fit(mdata, 4, recipe="default" if shrunk else plain, max_epochs=6, n_snapshots=4, **QUICK)
+    assert ("learning" in mdata.uns["clipdim"]) == shrunk
     stored = snapshots_of(mdata)
     assert stored["epochs"].tolist() == [0, 2, 3][:n_done]
     rows = mdata["rna"].obs_names.get_indexer(stored["cells"])
@@ -145,3 +154,12 @@ def test_refused_before_training(make_mdata, unchanged, monkeypatch, n_snapshots
     mdata = make_mdata(60)
     with unchanged(mdata), pytest.raises(error, match=message):
         fit(mdata, 3, max_epochs=3, n_snapshots=n_snapshots, **QUICK)
+
+
+@pytest.mark.parametrize("n_snapshots", [1, 2, -1])
+def test_a_start_that_nothing_follows_has_none(make_mdata, unchanged, n_snapshots):
+    mdata = make_mdata(60)
+    with unchanged(mdata), pytest.raises(ValueError, match="max_epochs=0 trains nothing that"):
+        fit(mdata, 3, max_epochs=0, n_snapshots=n_snapshots, **QUICK)
+    fit(mdata, 3, max_epochs=0, n_snapshots=0, **QUICK)
+    assert "snapshots" not in mdata.uns["clipdim"]
