@@ -323,10 +323,9 @@ def _whiten(covariance: np.ndarray, ridge: float) -> np.ndarray:
     """Map of the features to coordinates of a spread of at most 1, (features x coordinates)."""
     values, vectors = np.linalg.eigh(covariance)
     values = values.clip(0)
-    damped = values + ridge * values.mean()
-    # constant and collinear features have nothing to say
-    kept = damped > 1e-10 * damped.max(initial=0)
-    return vectors[:, kept] / np.sqrt(damped[kept])
+    # directions without spread have nothing to say: of constant and collinear features, of more features than cells
+    kept = values > 1e-10 * values.max(initial=0)
+    return vectors[:, kept] / np.sqrt((values + ridge * values.mean())[kept])
 
 
 def _quadratic(a: np.ndarray, matrix: np.ndarray, b: np.ndarray) -> np.ndarray:
