@@ -19,7 +19,7 @@ NARROW, WIDE = (1, 2, 3, 8), PAPER.width
 WIDTHS = (*NARROW, WIDE)
 DEPTHS = (1, 3)
 # without the linear path, which is not narrow; with the default rate and decay most narrow encoders die
-RECIPE = replace(INNER, linear_path=False, lr=3e-3, weight_decay=1e-4, max_epochs=40)
+RECIPE = replace(INNER, linear_path=False, start="random", shrink=False, lr=3e-3, weight_decay=1e-4, max_epochs=40)
 SHOWN = (2, 3, 8)
 
 

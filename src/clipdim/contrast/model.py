@@ -97,11 +97,11 @@ class ContrastiveModel(nn.Module):
     def begin_at(self, start: RidgeCCA, generator: Generator) -> "ContrastiveModel":
         """Let the linear paths begin at the variates of a closed form, which come first among the columns.
 
-        With cosine similarity a constant comes next: of directions alone one dimension would be lost, and with a
-        constant beside them near cells are near in all. Columns that are left over begin as small random mixtures of
-        the variates, the same for all modalities: at 0 their similarity would stay 0.
+        Next comes a constant, where there is room: of the variates' directions alone one dimension would be lost, and
+        with a constant beside them cells that are near have similar directions. Columns that are left over begin as
+        small random mixtures of the variates, the same for all modalities: at 0 their similarity would stay 0.
         """
-        spare = int(self.recipe.similarity == "cosine" and self.out_dim > 1)
+        spare = int(self.out_dim > 1)
         n_variates = min(self.out_dim - spare, next(iter(start.weights.values())).shape[1])
         n_mixtures = self.out_dim - n_variates - spare
         mixtures = torch.randn(n_variates, n_mixtures, generator=generator) * MIXED / n_variates**0.5

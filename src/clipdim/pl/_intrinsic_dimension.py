@@ -22,7 +22,7 @@ def intrinsic_dimension(
     Draw the intrinsic dimension of each modality's embedding: along training, by group, or around each cell on a map.
 
     **Along training**, by default. The final estimates, of each modality and of the joint embedding, stand to the
-    right of the last epoch with their intervals. The curves are of at most 5,000 cells and usually 1,000, around 200 of
+    right of the last epoch with their intervals. The curves are of at most 5,000 cells and usually 500, around 100 of
     them, so they are rougher. The dashed line marks ``out_dim``; where that is far above the estimates it lies outside,
     and is only named. The theory has the intrinsic dimension settle at the number of shared dimensions, whatever
     ``out_dim`` is (Gui, Ma and Ma, NeurIPS 2025, section 3.2).
