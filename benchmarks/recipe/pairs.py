@@ -94,7 +94,7 @@ def _features(mdata: MuData, modality: str) -> np.ndarray:
 
 def _uncorrelated(values: np.ndarray) -> bool:
     correlations = np.corrcoef(values, rowvar=False)
-    return bool(np.abs(correlations - np.eye(len(correlations))).max() < 0.01)
+    return bool(np.square(correlations - np.eye(len(correlations))).mean() < 1e-3)
 
 
 def to_mudata(inputs: Mapping[str, np.ndarray]) -> MuData:
