@@ -26,6 +26,7 @@ HERE = Path(__file__).parent
 HOLDOUT, LARGE, SIZES = 0.3, 5_000, (100, 300, 1_000, 3_000)
 METHODS = {"default": "default", "cca": "ridge CCA", "former": "former default"}
 MEASURES = {"FOSCTTM": 4, "top-0.5 %": 3, "15-NN": 3}
+COLUMNS = ["data", "cells", "features", "seed", "method", "seconds", "share", *MEASURES]
 Fitted = tuple[dict[str, np.ndarray], np.ndarray, float, float]
 
 
@@ -210,15 +211,13 @@ def main() -> None:
     command.quiet_on_one_thread()
     path = HERE / "start.csv"
     if not arguments.report:
-        found = []
+        known = pd.read_csv(path) if arguments.only and path.exists() else pd.DataFrame(columns=COLUMNS)
+        known = known[~known["data"].str.contains(arguments.only, regex=False)]
+        known.to_csv(path, index=False, float_format="%.5g")
         for row in rows(arguments.data, Former(arguments.former).fit, arguments.seeds, arguments.only):
             print(row, flush=True)
-            found.append(row)
-        table_of_fits = pd.DataFrame(found)
-        if arguments.only:
-            known = pd.read_csv(path)
-            table_of_fits = pd.concat([known[~known["data"].str.contains(arguments.only, regex=False)], table_of_fits])
-        table_of_fits.to_csv(path, index=False, float_format="%.5g")
+            one = pd.DataFrame([row]).reindex(columns=COLUMNS)
+            one.to_csv(path, mode="a", header=False, index=False, float_format="%.5g")
     found = pd.read_csv(path)
     note = f"Mean of {found['seed'].nunique()} seeds, 30 % of the cells held out. The best in bold."
     tables.write(HERE / "start.md", table(found), note=note)
