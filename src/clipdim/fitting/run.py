@@ -89,9 +89,10 @@ def run(
             watch=watch,
             snapshots=snapshots,
         )
+    # an interruption may come in the middle of an epoch
+    model.eval()
     if afterwards is not None:
         afterwards()
-    model.eval()
     fix_mean_norms(model, inputs)
     if not trained:
         history = measure_untrained(model, inputs, settings.random_state)
