@@ -110,7 +110,7 @@ def test_untrained(set_up, unchanged, tmp_path):
         (TypeError, {"train_size": None}, "train_size must be"),
         (TypeError, {"train_size": True}, "train_size must be .* got True"),
         (ValueError, {"train_size": 0.01}, "3 cells are left for training.*clipdim.model: a larger train_size"),
-        (ValueError, {"max_epochs": 0}, "max_epochs must be an integer of at least 1"),
+        (ValueError, {"max_epochs": -1}, "max_epochs must be an integer of at least 0"),
         (ValueError, {"random_state": -1}, "random_state must be an integer of at least 0"),
     ],
 )

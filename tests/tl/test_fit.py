@@ -49,15 +49,15 @@ def test_slots(make_mdata, similarity, key):
     written = mdata.uns[key]
     assert written["version"] == clipdim.__version__
     assert set(written) == {
-        *("version", "params", "history", "temperature", "pairs", "intrinsic_dimension", "encoders", "features")
+        *("version", "params", "history", "temperature", "pairs", "intrinsic_dimension", "encoders", "features"),
+        "learning",
     }
     params = written["params"]
     assert params["out_dim"] == 6
     assert params["modalities"].tolist() == ["rna", "prot"]
     assert params["use_rep"] == {"rna": "X", "prot": "X"}
     assert params["batch_key"] is None
-    settled = {"similarity": similarity, "max_epochs": 3, "adaptive_noise": False}
-    assert params["recipe"] == {**asdict(RECIPES["default"]), **settled}
+    assert params["recipe"] == {**asdict(RECIPES["default"]), "similarity": similarity, "max_epochs": 3}
     assert {name: list(features) for name, features in written["features"].items()} == {
         name: mdata[name].var_names.tolist() for name in ("rna", "prot")
     }
@@ -90,9 +90,10 @@ def test_joint_is_the_mean_of_what_a_cell_has(make_mdata):
 
 
 @pytest.mark.parametrize("similarity", ["cosine", "inner"])
-def test_last_row_of_the_history_describes_the_embedding(make_mdata, similarity):
+def test_last_row_of_the_history_describes_the_embedding(make_mdata, plain, similarity):
+    """Where all that was learned is kept."""
     mdata = make_mdata()
-    fit(mdata, similarity=similarity, holdout=0.3, **QUICK)
+    fit(mdata, recipe=plain, similarity=similarity, holdout=0.3, **QUICK)
     history, written = mdata.uns["clipdim"]["history"], mdata.uns["clipdim"]
     assert history.index.name == "epoch"
     assert history.index.tolist() == [0, 1, 2]
@@ -121,9 +122,9 @@ def test_last_row_of_the_history_describes_the_embedding(make_mdata, similarity)
     assert last["held_out_loss"] == pytest.approx(info_nce(u, v, last["temperature"]), rel=1e-4)
 
 
-def test_intrinsic_dimension_is_that_of_the_held_out_embedding(make_mdata):
+def test_intrinsic_dimension_is_that_of_the_held_out_embedding(make_mdata, plain):
     mdata = make_mdata()
-    fit(mdata, holdout=0.3, **QUICK)
+    fit(mdata, recipe=plain, holdout=0.3, **QUICK)
     held_out = cells(mdata, "held-out")
     found = mdata.uns["clipdim"]["intrinsic_dimension"]
     assert list(found) == ["rna", "prot", "joint"]
@@ -282,21 +283,23 @@ def test_representations_to_use(make_mdata):
 
 
 def test_batch_key_hides_the_batches(make_mdata):
-    def share_of_batch(batch_key):
+    def share_of_batch(batch_key, recipe):
         """Share of the embedding's variance that lies between two batches of equal size."""
         mdata = make_mdata(600)
         first = pd.Series(np.arange(600) % 2 == 0, index=[f"cell{i}" for i in range(600)])
         for modality in mdata.mod.values():
             modality.X[first[modality.obs_names].to_numpy(), :4] += 1
         mdata.obs["donor"] = np.where(first[mdata.obs_names], "x", "y")
-        fit(mdata, recipe=CLEAN, batch_key=batch_key, **{**QUICK, "max_epochs": 30})
+        fit(mdata, recipe=recipe, batch_key=batch_key, **{**QUICK, "max_epochs": 30})
         assert mdata.uns["clipdim"]["params"]["batch_key"] == batch_key
         joint = by_name(mdata)["joint"]
         between = joint[first[joint.index]].mean() - joint[~first[joint.index]].mean()
         return between.pow(2).sum() / 4 / joint.var(ddof=0).sum()
 
-    assert share_of_batch(None) > 0.1
-    assert share_of_batch("donor") < 0.03
+    # all that was learned, and as much as unseen cells want
+    for recipe in (replace(CLEAN, shrink=False), CLEAN):
+        assert share_of_batch(None, recipe) > 0.05
+        assert share_of_batch("donor", recipe) < 0.005
 
 
 def test_batch_key_of_a_modality(make_mdata):
@@ -388,9 +391,9 @@ def interrupt_training(monkeypatch, after_batches):
     monkeypatch.setattr(training, "contrastive", interrupted)
 
 
-def test_interruption_keeps_what_was_learned(make_mdata, monkeypatch):
+def test_interruption_keeps_what_was_learned(make_mdata, plain, monkeypatch):
     mdata, whole = make_mdata(), make_mdata()
-    arguments = {**QUICK, "max_epochs": 9, "recipe": replace(RECIPES["default"], adaptive_noise=False)}
+    arguments = {**QUICK, "max_epochs": 9, "recipe": plain}
     fit(whole, **arguments)
     with monkeypatch.context() as patch:
         interrupt_training(patch, 2)  # one batch an epoch
@@ -405,19 +408,61 @@ def test_interruption_keeps_what_was_learned(make_mdata, monkeypatch):
     np.testing.assert_allclose(mdata.obsm["X_clipdim"], before, atol=1e-5)
 
 
-def test_interruption_between_epochs(make_mdata, monkeypatch):
+def test_interruption_between_epochs(make_mdata, plain, monkeypatch):
     monkeypatch.setattr("clipdim.fitting.training.tqdm", Interrupted)
     mdata = make_mdata()
     with pytest.warns(UserWarning, match="interrupted after 3 of 9"):
-        fit(mdata, **{**QUICK, "max_epochs": 9})
+        fit(mdata, recipe=plain, **{**QUICK, "max_epochs": 9})
     assert len(mdata.uns["clipdim"]["history"]) == 3
 
 
-def test_interruption_before_an_epoch_is_done(make_mdata, monkeypatch, unchanged):
-    interrupt_training(monkeypatch, 0)
+@pytest.mark.parametrize("after_batches", [0, 2])
+def test_interruption_of_the_trial_changes_nothing(make_mdata, monkeypatch, unchanged, after_batches):
+    """There is no choice yet by which to keep what was learned."""
+    interrupt_training(monkeypatch, after_batches)
     mdata = make_mdata()
     with unchanged(mdata), pytest.raises(KeyboardInterrupt):
         fit(mdata, **QUICK)
+
+
+def test_interruption_after_the_trial_keeps_what_was_learned(make_mdata, monkeypatch):
+    interrupt_training(monkeypatch, 3 + 2)  # the trial takes three epochs, of one batch each
+    mdata, whole = make_mdata(), make_mdata()
+    arguments = {**QUICK, "recipe": replace(RECIPES["default"], adaptive_noise=False)}
+    with pytest.warns(UserWarning, match="interrupted after 2 of 3 epochs; .* is kept"):
+        fit(mdata, **arguments)
+    monkeypatch.undo()
+    fit(whole, **arguments)
+    assert mdata.uns["clipdim"]["params"]["n_epochs"] == 2
+    learning = mdata.uns["clipdim"]["learning"]
+    pd.testing.assert_frame_equal(learning, whole.uns["clipdim"]["learning"])
+    assert np.isfinite(mdata.obsm["X_clipdim"]).all()
+    # shrunk as the trial chose
+    before = mdata.obsm["X_clipdim"].copy()
+    embed(mdata, mdata)
+    np.testing.assert_allclose(mdata.obsm["X_clipdim"], before, atol=1e-5)
+
+
+def test_interruption_without_a_trial_keeps_as_much_as_unseen_cells_want(make_mdata, monkeypatch):
+    monkeypatch.setattr("clipdim.fitting.learning.SPARED", 1.0)
+    interrupt_training(monkeypatch, 2)
+    mdata, before = make_mdata(), torch.get_rng_state()
+    with pytest.warns(UserWarning, match="interrupted after 2 of 3 epochs; .* is kept"):
+        fit(mdata, **QUICK)
+    # though it came in the middle of an epoch, no noise is added when unseen cells are asked
+    assert torch.equal(torch.get_rng_state(), before)
+    assert len(mdata.uns["clipdim"]["learning"]) == 9
+    assert len(mdata.uns["clipdim"]["history"]) == 2
+    assert np.isfinite(mdata.obsm["X_clipdim"]).all()
+
+
+@pytest.mark.parametrize("recipe", ["default", "paper"])
+def test_interruption_before_an_epoch_is_done(make_mdata, monkeypatch, unchanged, recipe):
+    monkeypatch.setattr("clipdim.fitting.learning.SPARED", 1.0)
+    interrupt_training(monkeypatch, 0)
+    mdata = make_mdata()
+    with unchanged(mdata), pytest.raises(KeyboardInterrupt):
+        fit(mdata, recipe=recipe, **QUICK)
 
 
 def test_divergence_changes_nothing(make_mdata, unchanged):
@@ -437,11 +482,11 @@ def test_progress_bar(make_mdata, capsys):
 
 
 @pytest.mark.parametrize("similarity", ["cosine", "inner"])
-def test_bfloat16_is_close_to_float32(make_mdata, similarity):
+def test_bfloat16_is_close_to_float32(make_mdata, plain, similarity):
     runs = {}
     for precision in ("float32", "bfloat16"):
         mdata = make_mdata()
-        fit(mdata, similarity=similarity, recipe=replace(RECIPES["default"], precision=precision), **QUICK)
+        fit(mdata, similarity=similarity, recipe=replace(plain, precision=precision), **QUICK)
         runs[precision] = mdata.obsm["X_clipdim"]
     difference = np.abs(runs["bfloat16"] - runs["float32"]).max()
     assert 0 < difference < 0.1

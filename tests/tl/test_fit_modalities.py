@@ -265,17 +265,19 @@ def test_known_dimension(make, n_shared, n_pairwise):
         assert row.intrinsic_dimension == pytest.approx(n_shared + n_pairwise, abs=1)
 
 
-def test_the_temperature_of_a_pair_that_shares_no_cell_is_in_no_mean(make_mdata):
+@pytest.mark.parametrize("shrunk", [True, False])
+def test_the_temperature_of_a_pair_that_shares_no_cell_is_in_no_mean(make_mdata, plain, shrunk):
     mdata = make_mdata(300, names=("rna", "prot", "atac"))
     # no cell has both protein and chromatin
     mdata.mod["prot"] = mdata["prot"][mdata["prot"].obs_names.isin([f"cell{i}" for i in range(150)])].copy()
     mdata.mod["atac"] = mdata["atac"][~mdata["atac"].obs_names.isin([f"cell{i}" for i in range(150)])].copy()
     mdata = mudata.MuData(dict(mdata.mod))
-    fit(mdata, 4, max_epochs=4, progress=False, device="cpu")
+    fit(mdata, 4, recipe="default" if shrunk else plain, max_epochs=4, progress=False, device="cpu")
     result = mdata.uns["clipdim"]
     trained = result["pairs"].set_index(["first", "second"])["temperature"].dropna()
     assert set(trained.index) == {("rna", "prot"), ("rna", "atac")}
     least = result["params"]["recipe"]["min_temperature"]
     expected = np.exp(np.log(trained - least).mean()) + least
     assert result["temperature"] == pytest.approx(expected, rel=1e-5)
-    assert result["history"]["temperature"].iloc[-1] == pytest.approx(expected, rel=1e-5)
+    if not shrunk:
+        assert result["history"]["temperature"].iloc[-1] == pytest.approx(expected, rel=1e-5)

@@ -12,7 +12,7 @@ import pytest
 
 from clipdim._mudata import read_inputs
 from clipdim.contrast import train
-from clipdim.fitting.run import run
+from clipdim.fitting.learning import learn
 from clipdim.tl import _sweep, classify, fit, intrinsic_dimension, match, sweep
 from clipdim.tl._sweeping import plan as plans
 
@@ -39,14 +39,14 @@ def count_fits(monkeypatch):
     """List of the (out_dim, seed) that were fitted; `fail(out_dim)` makes a fit raise."""
     fitted = []
 
-    def counting(data, model, settings):
-        fitted.append((model.out_dim, settings.random_state))
-        if model.out_dim in errors:
-            raise errors[model.out_dim]
-        return run(data, model, settings)
+    def counting(data, out_dim, recipe, settings):
+        fitted.append((out_dim, settings.random_state))
+        if out_dim in errors:
+            raise errors[out_dim]
+        return learn(data, out_dim, recipe, settings)
 
     errors = {}
-    monkeypatch.setattr(plans, "run", counting)
+    monkeypatch.setattr(plans, "learn", counting)
     return fitted, errors
 
 
@@ -231,9 +231,8 @@ def test_all_fits_fail(mdata, count_fits):
     assert len(mdata.uns["clipdim_sweep"]["failures"]) == 2
 
 
-def test_several_processes_give_the_same_numbers(mdata, tmp_path, plain):
-    # without pilots, which other processes run whole
-    arguments = {**QUICK, "recipe": plain, "n_repeats": 2, "label_keys": "level"}
+def test_several_processes_give_the_same_numbers(mdata, tmp_path):
+    arguments = {**QUICK, "n_repeats": 2, "label_keys": "level"}
     alone = sweep(mdata, [2, 4], **arguments)
     together = sweep(mdata, [2, 4], **{**arguments, "n_jobs": 2, "path": tmp_path / "sweep.jsonl"})
     here, there = without_seconds(alone), without_seconds(together)
