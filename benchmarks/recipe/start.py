@@ -168,6 +168,7 @@ def draw(found: pd.DataFrame) -> None:
     """FOSCTTM and accuracy by the number of cells, a column for each data set that has sizes."""
     import seaborn as sns
     from matplotlib.figure import Figure
+    from matplotlib.ticker import LogLocator, NullLocator
 
     from benchmarks.shared import figures
 
@@ -187,7 +188,10 @@ def draw(found: pd.DataFrame) -> None:
             ax.set_xscale("log")
             if row == 0:
                 ax.set_yscale("log")
-                ax.set_title(name.split("_")[0] if len(name) > 22 else name, fontsize=10)
+                ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+                ax.yaxis.set_major_formatter("{x:g}")
+                ax.yaxis.set_minor_locator(NullLocator())
+                ax.set_title(" ".join(name.split("_")[:2]), fontsize=10)
             else:
                 ax.set_xlabel("cells")
             if column == 0:
