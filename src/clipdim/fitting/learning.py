@@ -17,6 +17,8 @@ from clipdim.fitting.settings import Settings
 from clipdim.fitting.training import cells_of, train_with_history
 
 _T = TypeVar("_T")
+# nats: of so little nothing can be hidden
+LITTLE = 0.2
 VALIDATION, MAX_VALIDATION, MIN_VALIDATION = 0.15, 300, 10
 # where validation takes more of the training cells than this, a second fit learns from all
 SPARED = 0.1
@@ -178,7 +180,7 @@ class Watch:
     @property
     def share(self) -> float:
         """Share of the information that the noise hid from validation cells, so far."""
-        return self.hidden / self.known if self.known > 0 else 0.0
+        return self.hidden / self.known if self.known > LITTLE else 0.0
 
     @property
     def doubtful(self) -> bool:
