@@ -47,6 +47,9 @@ def test_processes_end_with_the_same_result(fits, assert_same):
     assert first.obs["clipdim_split"].equals(second.obs["clipdim_split"])
     assert first.uns["clipdim"]["history"].equals(second.uns["clipdim"]["history"])
     assert_same(first.uns["clipdim"]["snapshots"], second.uns["clipdim"]["snapshots"])
+    tables = [mdata.uns["clipdim"].get("learning") for mdata in fits]
+    assert (tables[0] is None and tables[1] is None) or tables[0].equals(tables[1])
+    assert first.uns["clipdim"]["temperature"] == second.uns["clipdim"]["temperature"]
 
 
 def test_result_is_like_that_of_one_process(fits, alone):
@@ -61,6 +64,9 @@ def test_result_is_like_that_of_one_process(fits, alone):
         np.testing.assert_allclose(points[0], of_one["embeddings"][name][0], atol=1e-3)
     assert history["loss"].iloc[-1] == pytest.approx(expected["loss"].iloc[-1], rel=0.1)
     assert history["loss"].iloc[-1] < history["loss"].iloc[0]
+    if "learning" in alone.uns["clipdim"]:
+        losses, of_one = (mdata.uns["clipdim"]["learning"]["loss"] for mdata in (first, alone))
+        assert losses.min() == pytest.approx(of_one.min(), rel=0.1)
 
 
 @pytest.mark.parametrize("different", ["batches", "order"])
