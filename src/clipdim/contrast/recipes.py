@@ -176,7 +176,9 @@ class Recipe:
 RECIPES: dict[str, Recipe] = {
     "default": Recipe(),
     # a linear path lets batches pass; depth and noise keep out more of them
-    "batches": Recipe(linear_path=False, start="random", shrink=False, n_hidden=3, input_noise=0.4),
+    "batches": Recipe(
+        linear_path=False, start="random", shrink=False, n_hidden=3, input_noise=0.4, adaptive_noise=False
+    ),
     "paper": Recipe(
         similarity="inner",
         width=50,

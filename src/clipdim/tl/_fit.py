@@ -126,7 +126,7 @@ def fit(
         mean over their pairs; ``pairs`` (DataFrame: temperature, similarities on held-out cells, and the dimension that
         the two share); ``intrinsic_dimension`` of each modality and of
         the joint embedding, with a 95 % interval; ``encoders`` (weights, input scaling included); ``features``;
-        ``version``; ``learning``, unless ``recipe="paper"`` (DataFrame: the ``share`` of what was learned and the
+        ``version``; ``learning``, unless the recipe is ``"paper"`` or ``"batches"`` (DataFrame: the ``share`` of what was learned and the
         ``input_noise`` that were tried, the share of the information ``hidden_by_noise`` early on, ``loss`` on the
         ``n_cells`` left out, in nats, and which one was ``chosen``).
         With ``n_snapshots`` also ``snapshots``: ``epochs`` (int64, epochs of training behind each one, 0
