@@ -126,9 +126,9 @@ def fit(
         mean over their pairs; ``pairs`` (DataFrame: temperature, similarities on held-out cells, and the dimension that
         the two share); ``intrinsic_dimension`` of each modality and of
         the joint embedding, with a 95 % interval; ``encoders`` (weights, input scaling included); ``features``;
-        ``version``; ``learning``, unless the recipe is ``"paper"`` or ``"batches"`` (DataFrame: the ``share`` of what was learned and the
-        ``input_noise`` that were tried, the share of the information ``hidden_by_noise`` early on, ``loss`` on the
-        ``n_cells`` left out, in nats, and which one was ``chosen``).
+        ``version``; ``learning``, unless the recipe is ``"paper"`` or ``"batches"`` (DataFrame: the ``share`` of what
+        was learned and the ``input_noise`` that were tried, the share of the information ``hidden_by_noise`` early on,
+        ``loss`` on the ``n_cells`` left out, in nats, and which one was ``chosen``).
         With ``n_snapshots`` also ``snapshots``: ``epochs`` (int64, epochs of training behind each one, 0
         is untrained), ``cells`` (names of at most 1,000 held-out cells, or of training cells where none were held out),
         ``split`` (which of the two), ``embeddings`` (of each modality, float32, snapshots x cells x out_dim).
