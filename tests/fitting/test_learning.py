@@ -235,16 +235,25 @@ def test_recipe_of_the_paper_is_what_it_was(make_mdata):
     assert mdata.uns["clipdim"]["temperature"] == last
 
 
-def test_without_a_choice_a_fit_trains_once(make_mdata, plain, runs):
-    mdata = make_mdata(200)
-    fit(mdata, 5, recipe=plain, max_epochs=6, random_state=3, **QUICK)
+@pytest.mark.parametrize("name", ["plain", "batches"])
+def test_without_a_choice_a_fit_trains_once(make_mdata, plain, runs, name):
+    mdata, recipe = make_mdata(200), plain if name == "plain" else RECIPES[name]
+    fit(mdata, 5, recipe=recipe, max_epochs=6, random_state=3, **QUICK)
     assert runs == [(180, 6, False)]
     assert "learning" not in mdata.uns["clipdim"]
-    for name, outputs in by_hand(mdata, replace(plain, max_epochs=6), 5, seed=3).items():
+    for name, outputs in by_hand(mdata, replace(recipe, max_epochs=6), 5, seed=3).items():
         np.testing.assert_allclose(mdata[name].obsm["X_clipdim"], cosines(outputs), atol=2e-3)
 
 
-@pytest.mark.parametrize("recipe", ["batches", replace(STEADY, start="random"), replace(DEFAULT, shrink=False)])
+@pytest.mark.parametrize(
+    "recipe",
+    [
+        replace(RECIPES["batches"], adaptive_noise=True),
+        replace(STEADY, start="random"),
+        replace(DEFAULT, shrink=False),
+    ],
+    ids=["no linear path", "random start", "not to be shrunk"],
+)
 def test_what_cannot_or_shall_not_be_shrunk_is_kept_whole(make_mdata, regime, recipe):
     mdata = make_mdata()
     fit(mdata, 4, recipe=recipe, max_epochs=3, **QUICK)
