@@ -185,17 +185,17 @@ def cosines(x):
 
 
 @pytest.mark.parametrize(
-    ("n_cells", "bent", "least", "most"), [(300, True, 0.5, 1), (200, False, 0.05, 0.5), (30, False, 0, 0)]
+    ("n_cells", "bent", "least", "most"), [(300, True, 0.5, 1), (60, False, 0.05, 0.5), (30, False, 0, 0)]
 )
 def test_embedding_is_the_share_of_what_all_training_cells_teach(make_mdata, n_cells, bent, least, most):
     """More where the relation of the modalities bends, nothing of few cells whose relation is linear."""
     mdata = make_mdata(n_cells)
     if bent:
         mdata["prot"].X[:] = np.abs(mdata["prot"].X)
-    fit(mdata, 5, recipe=STEADY, max_epochs=40, random_state=3, **QUICK)
+    fit(mdata, 5, recipe=STEADY, max_epochs=20, random_state=3, **QUICK)
     share = chosen_row(mdata)["share"]
     assert least <= share <= most
-    recipe = replace(STEADY, max_epochs=40)
+    recipe = replace(STEADY, max_epochs=20)
     for name, outputs in by_hand(mdata, recipe, 5, seed=3, share=share).items():
         np.testing.assert_allclose(mdata[name].obsm["X_clipdim"], cosines(outputs), atol=2e-3)
 

@@ -374,13 +374,13 @@ def test_interrupted(sound):
 
 
 def test_learned_by_heart():
-    """Unless unseen cells say how much of it to keep."""
     for arguments in ({"n_cells": 150, "max_epochs": 150}, {"n_cells": 300, "noise": True}):
         table = diagnose(fitted(**arguments, recipe=UNSHRUNK)).set_index("check")
         assert table.loc["overfitting", "verdict"] == "note"
         assert table.loc["overfitting", "value"] > 2
         assert "learned training cells by heart" in table.loc["overfitting", "reading"]
-        assert verdicts(fitted(**arguments))["overfitting"] == "ok"
+    # unless unseen cells say how much of it to keep
+    assert verdicts(fitted(300, noise=True))["overfitting"] == "ok"
 
 
 def set_learning(mdata, *rows):
@@ -536,13 +536,13 @@ def batched(shares, *, shift=0.0):
     mdata.obs["donor"] = pd.Categorical(np.array(["a", "b", "c"])[rng.choice(3, size=1_500, p=shares)])
     for name in ("x", "y"):
         mdata[name].X += shift * mdata.obs["donor"].cat.codes.to_numpy()[:, None].astype(np.float32)
-    fit(mdata, 16, recipe=CLEAN, batch_key="donor", holdout=0.3, progress=False, device="cpu", max_epochs=15)
+    fit(mdata, 16, recipe=UNSHRUNK, batch_key="donor", holdout=0.3, progress=False, device="cpu", max_epochs=15)
     return mdata
 
 
 def test_batches():
     table = diagnose(batched([0.4, 0.3, 0.3])).set_index("check")
-    assert table.index.tolist() == [*CHECKS, *BATCH_CHECKS]
+    assert table.index.tolist() == [*(check for check in CHECKS if check != "learning"), *BATCH_CHECKS]
     assert (table.loc[["matching", *BATCH_CHECKS], "verdict"] == "ok").all()
     assert table.loc["batch_size", "value"] == 256
     with pytest.warns(UserWarning, match=r"batch 'c' has \d+ paired cells"):
