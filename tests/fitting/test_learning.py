@@ -291,7 +291,6 @@ def test_progress_bar_says_what_is_on_trial(make_mdata, capsys, monkeypatch, on_
     assert ("clipdim, on trial" in err) == on_trial
 
 
-@pytest.mark.xfail(reason="the best temperature is looked for below the least one that the recipe has")
 def test_temperature_is_none_that_the_recipe_excludes(make_mdata):
     mdata, recipe = make_mdata(), replace(STEADY, min_temperature=0.05, initial_temperature=0.2)
     fit(mdata, 6, recipe=recipe, max_epochs=2, **QUICK)

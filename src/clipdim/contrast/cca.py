@@ -268,12 +268,16 @@ def ridge_cca(
     """
     arrays = {name: np.asarray(x) for name, x in inputs.items()}
     codes = None if groups is None else np.asarray(groups)
-    n_cells = len(next(iter(arrays.values()), [])) if rows is None else len(np.asarray(rows))
-    moments = Moments(n_folds=min(n_folds, max(2, n_cells // 2)), random_state=random_state)
     if rows is None:
+        n_cells = len(next(iter(arrays.values()), []))
+        moments = Moments(n_folds=min(n_folds, max(2, n_cells // 2)), random_state=random_state)
         moments.add(arrays, codes)
         return moments.ridge_cca(n_variates, ridge=ridge)
     places = np.asarray(rows)
+    has_one = (places >= 0).astype(np.int64)
+    # of the pair that most cells have
+    n_cells = int(np.triu(has_one.T @ has_one, 1).max(initial=0))
+    moments = Moments(n_folds=min(n_folds, max(2, n_cells // 2)), random_state=random_state)
     for has in np.unique(places >= 0, axis=0):
         if has.sum() > 1:
             cells = np.flatnonzero(((places >= 0) == has).all(axis=1))

@@ -112,8 +112,11 @@ class ContrastiveModel(nn.Module):
             bias = torch.zeros(self.out_dim)
             bias[n_variates : n_variates + spare] = CONSTANT * START_NORM
             columns = [weights, weights.new_zeros(len(weights), spare), weights @ mixtures]
-            device = encoder.mean.device
-            encoder.begin_at((torch.cat(columns, dim=1) * (START_NORM / norm)).to(device), bias.to(device))
+            weights = torch.cat(columns, dim=1) * (START_NORM / norm)
+            # inputs that are not standardised are not centred either
+            off_centre = encoder.mean.cpu().double() - torch.from_numpy(start.means[name])
+            bias += (off_centre @ weights.double()).float()
+            encoder.begin_at(weights.to(encoder.mean.device), bias.to(encoder.mean.device))
         return self
 
     def shrink(self, share: float) -> None:

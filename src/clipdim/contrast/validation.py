@@ -56,7 +56,8 @@ class Validation:
                 {name: x + share * step[name] for name, x in start.items()}
                 for start, step in zip(starts, steps, strict=True)
             ]
-            best = [self._best(loss_at) for loss_at in self._losses(model, outputs)]
+            lowest = max(LOWEST, 1.01 * model.recipe.min_temperature)
+            best = [self._best(loss_at, lowest) for loss_at in self._losses(model, outputs)]
             losses = [loss for loss, _ in best if not math.isnan(loss)]
             found.append(Candidate(share, sum(losses) / len(losses), [temperature for _, temperature in best]))
         return found
@@ -105,11 +106,11 @@ class Validation:
 
         return [of_pair(*pair) for pair in model.pairs]
 
-    def _best(self, loss_at: Callable[[float], float] | None) -> tuple[float, float]:
+    def _best(self, loss_at: Callable[[float], float] | None, lowest: float) -> tuple[float, float]:
         """Lowest loss and the temperature that has it."""
         if loss_at is None:
             return math.nan, math.nan
-        bounds = (math.log(LOWEST), math.log(HIGHEST))
+        bounds = (math.log(lowest), math.log(max(HIGHEST, 2 * lowest)))
         # of the inverse of the temperature the loss is convex
         found = minimize_scalar(
             lambda x: loss_at(math.exp(x)), bounds=bounds, method="bounded", options={"xatol": 0.02}
