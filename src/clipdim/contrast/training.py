@@ -139,7 +139,11 @@ def train(
             tuple(model.temperatures().tolist()),
         )
         model.eval()
-        _check_finite(epoch, model, inputs)
+        last = 0.0
+        if index == n_epochs - 1:
+            with torch.no_grad():  # weights may be finite and what they make of the cells not
+                last = compute(minibatch, groups=minibatch_groups).item()
+        _check_finite(epoch, last, model, inputs)
         yield epoch
 
 
@@ -186,10 +190,11 @@ def _tf32(enabled: bool) -> Iterator[None]:
         torch.backends.cuda.matmul.allow_tf32 = before
 
 
-def _check_finite(epoch: Epoch, model: ContrastiveModel, inputs: Mapping[str, Tensor]) -> None:
+def _check_finite(epoch: Epoch, last: float, model: ContrastiveModel, inputs: Mapping[str, Tensor]) -> None:
     # the last step may have been the one that diverged, and then only the weights tell
     weights = torch.stack([p.detach().sum() for p in model.parameters()]).sum().item()
     values = {"loss": epoch.loss, "temperature": epoch.temperature, "sum of the weights": weights}
+    values["loss after the last step"] = last
     lost = [f"{name} became {value}" for name, value in values.items() if not math.isfinite(value)]
     if not lost:
         return
