@@ -195,7 +195,7 @@ def test_divergence_in_the_last_step():
     """The loss is measured before each step, so that of the last one would go unseen."""
     x = torch.randn(50, 6, generator=generator())
     recipe = replace(PAPER, lr=1e15, temperature_rate=1e-30, initial_temperature=0.2, max_epochs=1)
-    with pytest.raises(FloatingPointError, match="the sum of the weights became nan in epoch 0; likely cause"):
+    with pytest.raises(FloatingPointError, match="the loss after the last step became nan in epoch 0; likely cause"):
         fitted(recipe, {"a": x, "b": x}, norm_inputs={"a": x, "b": x})
 
 
