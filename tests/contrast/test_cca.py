@@ -231,7 +231,6 @@ def test_correlations_of_cells_that_lack_modalities_are_those_of_complete_ones()
         np.testing.assert_allclose(rho, expected.correlations[tuple(sorted(pair))], atol=0.03)
 
 
-@pytest.mark.xfail(reason="the order is that in which modalities first come in the patterns of the rows")
 def test_pairs_are_in_the_order_of_the_inputs_whatever_is_missing():
     _, _, rows, inputs = lacking()
     found = ridge_cca(inputs, 3, rows=rows)
@@ -305,7 +304,6 @@ def test_large_offsets_keep_the_digits(offset):
     )
 
 
-@pytest.mark.xfail(reason="the eigenvectors' signs are taken as they come")
 def test_order_of_the_cells_does_not_turn_the_variates():
     inputs = related()
     expected = ridge_cca(inputs, ridge=1.0)
@@ -428,7 +426,6 @@ def test_arguments_out_of_range(arguments, error, message):
         ridge_cca(related(40), **arguments)
 
 
-@pytest.mark.xfail(reason="what rounding leaves of the sums is taken for a spread")
 @pytest.mark.filterwarnings("ignore:invalid value")
 @pytest.mark.parametrize("what", ["each cell a group", "a modality of the groups' means"])
 def test_modalities_without_a_spread_within_groups_are_refused(what):

@@ -185,7 +185,7 @@ def cosines(x):
 
 
 @pytest.mark.parametrize(
-    ("n_cells", "bent", "least", "most"), [(300, True, 0.5, 1), (60, False, 0.05, 0.5), (30, False, 0, 0)]
+    ("n_cells", "bent", "least", "most"), [(300, True, 0.5, 1), (80, False, 0.05, 0.5), (30, False, 0, 0)]
 )
 def test_embedding_is_the_share_of_what_all_training_cells_teach(make_mdata, n_cells, bent, least, most):
     """More where the relation of the modalities bends, nothing of few cells whose relation is linear."""

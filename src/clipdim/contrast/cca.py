@@ -113,11 +113,15 @@ class Moments:
             rows = slice(start, start + CELLS_PER_BLOCK)
             self._add({name: x[rows] for name, x in arrays.items()}, codes[rows], folds[rows])
 
+    def expect(self, inputs: Mapping[str, ArrayLike]) -> None:
+        """Name modalities, with some of their cells, in the order that their pairs are to have."""
+        for name, x in inputs.items():
+            # of numbers far from 0 the squares would lose their digits
+            self._offsets.setdefault(name, np.asarray(x).mean(axis=0, dtype=np.float64))
+
     def _add(self, arrays: Mapping[str, np.ndarray], codes: np.ndarray, folds: np.ndarray) -> None:
+        self.expect(arrays)
         for name, x in arrays.items():
-            if name not in self._offsets:
-                # of numbers far from 0 the squares would lose their digits
-                self._offsets[name] = x.mean(axis=0, dtype=np.float64)
             if x.shape[1] != len(self._offsets[name]):
                 msg = f"modality {name!r} had {len(self._offsets[name])} features and now has {x.shape[1]}"
                 raise ValueError(msg)
@@ -184,10 +188,12 @@ class Moments:
         """Weights of variates of spread 1, from some of the folds."""
         names = list(self._offsets)
         covariances = {name: self._products[name, name].covariance(folds) for name in names}
-        whitening = {name: _whiten(covariance, ridge) for name, covariance in covariances.items()}
-        if flat := [name for name, w in whitening.items() if w.shape[1] == 0]:
+        # next to what differs between groups, what rounding leaves within them is no spread
+        totals = {name: self._products[name, name].total_variance() for name in names}
+        if flat := [name for name, c in covariances.items() if not np.trace(c) > 1e-12 * totals[name]]:
             msg = f"the cells of modality {flat[0]!r} are all the same, within groups if there are any; leave it out"
             raise ValueError(msg)
+        whitening = {name: _whiten(covariance, ridge) for name, covariance in covariances.items()}
         places = np.cumsum([0, *(w.shape[1] for w in whitening.values())])
         part = {name: slice(*ends) for name, ends in zip(names, pairwise(places), strict=True)}
         # of two modalities the largest eigenvalues are the correlations; of more, sums of them
@@ -204,7 +210,10 @@ class Moments:
             w = whitening[name] @ vectors[part[name]]
             spread = np.sqrt(_quadratic(w, covariances[name], w))
             weights[name] = np.divide(w, spread, out=np.zeros_like(w), where=spread > 1e-12)
-        return weights
+        # either sign would do: take the one that does not depend on the linear algebra library
+        first = weights[names[0]]
+        signs = np.where(first[np.abs(first).argmax(axis=0), np.arange(first.shape[1])] < 0, -1.0, 1.0)
+        return {name: w * signs for name, w in weights.items()}
 
 
 def ridge_cca(
@@ -278,6 +287,9 @@ def ridge_cca(
     # of the pair that most cells have
     n_cells = int(np.triu(has_one.T @ has_one, 1).max(initial=0))
     moments = Moments(n_folds=min(n_folds, max(2, n_cells // 2)), random_state=random_state)
+    paired = (places >= 0).sum(axis=1) > 1
+    # pairs are in the order of the inputs, whichever cells come first
+    moments.expect({name: x for i, (name, x) in enumerate(arrays.items()) if (places[paired, i] >= 0).any()})
     for has in np.unique(places >= 0, axis=0):
         if has.sum() > 1:
             cells = np.flatnonzero(((places >= 0) == has).all(axis=1))
@@ -317,6 +329,10 @@ class _Products:
     def covariance(self, folds: Sequence[int]) -> np.ndarray:
         """Covariance within groups."""
         return self.centred(folds) / self.counts[folds].sum().clip(1)
+
+    def total_variance(self) -> float:
+        """Sum of the variances of one modality's features, with what differs between groups."""
+        return float(np.trace(self.sums.sum(axis=0)) / self.counts.sum().clip(1) - np.square(self.mean()).sum())
 
     def mean(self) -> np.ndarray:
         """Mean of the first modality's features over all cells."""

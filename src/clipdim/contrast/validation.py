@@ -43,6 +43,11 @@ class Validation:
         self.cells = cells
         self._blocks = [cells.take(*drawn) for drawn in cells.minibatches(len(cells), by_group=False).draw(None)]
 
+    @property
+    def comparable(self) -> bool:
+        """Whether two of the cells have the same modalities."""
+        return bool(self._blocks)
+
     @torch.no_grad()
     def candidates(self, model: ContrastiveModel, shares: tuple[float, ...] = SHARES) -> list[Candidate]:
         """Try shares of what a model learned beyond its start; it must have a linear path."""

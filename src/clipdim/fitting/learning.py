@@ -36,6 +36,8 @@ def learn(data: _mudata.Inputs, out_dim: int, recipe: Recipe, settings: Settings
     if not (recipe.shrink or recipe.adaptive_noise):
         return run(data, new_model(data, out_dim, recipe, settings), settings)
     choice = Choice(data, recipe, settings)
+    if not choice.cells.comparable:  # too few of any set of modalities
+        return run(data, new_model(data, out_dim, recipe, settings), settings)
     if len(choice.validation) <= SPARED * len(data.train):
         model = new_model(choice.rest, out_dim, recipe, settings)
         watch = choice.watch(model)
@@ -90,7 +92,13 @@ class Choice:
         order = np.random.default_rng([settings.random_state, len(data.train)]).permutation(data.train)
         most = min(MAX_VALIDATION, round(VALIDATION * len(order)))
         n_validation = min(max(most, MIN_VALIDATION), len(order) // 3)
-        self.validation, self.rest = np.sort(order[:n_validation]), replace(data, train=np.sort(order[n_validation:]))
+        # as many of each set of modalities as it has of the cells, so that none is left without
+        pattern = np.unique(data.rows[order] >= 0, axis=0, return_inverse=True)[1].ravel()
+        drawn = np.zeros(len(order), dtype=bool)
+        for number in range(pattern.max() + 1):
+            own = np.flatnonzero(pattern == number)
+            drawn[own[: n_validation * len(own) // len(order)]] = True
+        self.validation, self.rest = np.sort(order[drawn]), replace(data, train=np.sort(order[~drawn]))
         self.cells = Validation(cells_of(data, self.validation).to(settings.device))
         self.trials: list[Trial] = []
 
