@@ -253,8 +253,10 @@ def test_noise_says_that_nothing_shared_was_found(nothing_shared):
     assert "nothing shared was found" in table.loc["room", "reading"]
     assert table.loc["separation", "verdict"] == "warning"
     assert "orthogonal" in table.loc["separation", "reading"]
-    for check in ("positive_similarity", "misplaced_cells", "resolution", "held_out_loss"):
+    for check in ("positive_similarity", "misplaced_cells", "resolution"):
         assert table.loc[check, "verdict"] == "note"
+    # no fault where nothing of what was learned is kept, which chance decides here
+    assert "rose by" in table.loc["held_out_loss", "reading"]
 
 
 def test_unrelated_modalities_do_not_pass_and_related_ones_do(hand_made_fit):
