@@ -67,7 +67,7 @@ def nothing_shared():
 
 @pytest.fixture(scope="module")
 def barely_trained():
-    return fitted(max_epochs=1)
+    return fitted(max_epochs=1, recipe=UNSHRUNK)
 
 
 def set_embedding(mdata, name, values):
@@ -77,7 +77,8 @@ def set_embedding(mdata, name, values):
 
 def test_all_is_well(sound):
     table = diagnose(sound)
-    assert table["check"].tolist() == CHECKS
+    # nothing beyond the linear start is kept: what came to rest during the training is of no interest
+    assert table["check"].tolist() == [one for one in CHECKS if one not in ("dimension_settled", "temperature")]
     assert list(table.columns) == ["check", "value", "threshold", "verdict", "reading"]
     # the modalities agree linearly
     assert table.loc[table["verdict"] != "ok", "check"].tolist() == ["learning"]
@@ -255,8 +256,6 @@ def test_noise_says_that_nothing_shared_was_found(nothing_shared):
     assert "orthogonal" in table.loc["separation", "reading"]
     for check in ("positive_similarity", "misplaced_cells", "resolution"):
         assert table.loc[check, "verdict"] == "note"
-    # no fault where nothing of what was learned is kept, which chance decides here
-    assert "rose by" in table.loc["held_out_loss", "reading"]
 
 
 def test_unrelated_modalities_do_not_pass_and_related_ones_do(hand_made_fit):
@@ -457,6 +456,7 @@ def set_history(mdata, **columns):
 
 @pytest.mark.parametrize(("slope", "verdict"), [(0.0, "ok"), (0.2, "note"), (-0.2, "note")])
 def test_dimension_that_moves(sound, slope, verdict):
+    set_learning(sound, (0.0, 0.0, 2.0, False), (1.0, 0.0, 1.0, True))
     n_epochs = len(sound.uns["clipdim"]["history"])
     values = 5 + slope * (np.arange(n_epochs) - n_epochs / 2) * 20 / n_epochs
     set_history(sound, intrinsic_dimension_x=values, intrinsic_dimension_y=values)
@@ -465,19 +465,12 @@ def test_dimension_that_moves(sound, slope, verdict):
         assert ("still rising" if slope > 0 else "still falling") in readings(sound)["dimension_settled"]
 
 
-@pytest.mark.parametrize("share", [1.0, 0.2])
-def test_held_out_loss_that_rises(sound, share):
-    """It is no fault where only a part of what was learned is kept."""
+def test_held_out_loss_that_rises(sound):
     losses = sound.uns["clipdim"]["history"]["held_out_loss"].to_numpy().copy()
-    losses[-1] = losses.min() + 2 * LOSS_RISE
+    losses[-1] = losses[:-1].min() + 2 * LOSS_RISE
     set_history(sound, held_out_loss=losses)
-    set_learning(sound, (0.0, 0.0, 2.0, False), (share, 0.0, 1.0, True))
-    assert verdicts(sound)["held_out_loss"] == ("note" if share == 1 else "ok")
-    reading = readings(sound)["held_out_loss"]
-    assert f"rose by 0.20 nats after epoch {losses.argmin()}" in reading
-    assert ("only 20% of what was learned is kept" in reading) == (share < 1)
-    del sound.uns["clipdim"]["learning"]
     assert verdicts(sound)["held_out_loss"] == "note"
+    assert f"rose by 0.20 nats after epoch {losses.argmin()}" in readings(sound)["held_out_loss"]
 
 
 def test_modalities_that_disagree(sound):
@@ -514,7 +507,7 @@ def test_nothing_held_out_says_so():
         assert table.loc["matching", "verdict"] == "note"
         assert "training cells" in table.loc["matching", "reading"]
         assert "holdout=0.1 to know" in table.loc["matching", "reading"]
-        for check in ("overfitting", "held_out_loss", "dimension_settled"):
+        for check in ("overfitting", "held_out_loss"):
             assert table.loc[check, "verdict"] == "note"
             assert np.isnan(table.loc[check, "value"])
         assert "training cells" in table.loc["misplaced_cells", "reading"]

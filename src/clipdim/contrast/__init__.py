@@ -18,10 +18,11 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
-    from clipdim.contrast.cca import Moments, RidgeCCA, ridge_cca
+    from clipdim.contrast.cca import RidgeCCA, ridge_cca
     from clipdim.contrast.encoder import Encoder
     from clipdim.contrast.loss import info_nce
     from clipdim.contrast.model import ContrastiveModel
+    from clipdim.contrast.moments import Moments
     from clipdim.contrast.recipes import RECIPES, Recipe
     from clipdim.contrast.training import Epoch, train
 else:  # a type checker that saw this would take any name for one of the package
@@ -32,7 +33,7 @@ else:  # a type checker that saw this would take any name for one of the package
             "ContrastiveModel": "model",
             "Encoder": "encoder",
             "Epoch": "training",
-            "Moments": "cca",
+            "Moments": "moments",
             "Recipe": "recipes",
             "RidgeCCA": "cca",
             "info_nce": "loss",

@@ -1,18 +1,16 @@
-"""Ridge canonical correlation analysis of two and more modalities, in closed form, from one pass over the cells."""
+"""Ridge canonical correlation analysis of two and more modalities, in closed form."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import combinations, combinations_with_replacement, pairwise
+from itertools import combinations, pairwise
 
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy.linalg import eigh
-from scipy.sparse import csr_array
 
 from clipdim import _check
+from clipdim.contrast.moments import N_FOLDS, Moments
 
-CELLS_PER_BLOCK = 16_384
-N_FOLDS = 5
 RIDGES = (1.0, 0.1)
 # a correlation of 1 would have an infinite weight, and one of 0 a column of zeros
 LEAST, MOST = 1e-3, 0.995
@@ -50,174 +48,8 @@ class RidgeCCA:
         return (np.asarray(inputs) - self.means[modality]) @ self.weights[modality]
 
 
-class Moments:
-    """Sums over cells from which :meth:`ridge_cca` follows; blocks of cells are added one after another.
-
-    The cells may be on disk, and more than fit in memory: what is kept grows with the square of the features and with
-    the number of groups, not with the cells. A million cells of 50 and 20 features take seconds.
-
-    Parameters
-    ----------
-    n_folds
-        Parts of the cells for the cross-validation of the correlations.
-    random_state
-        Seed of the parts.
-
-    Raises
-    ------
-    ValueError
-        If ``n_folds`` is below 2, or a block does not fit those before.
-
-    References
-    ----------
-    Hotelling, "Relations between two sets of variates" (1936); Vinod (1976) for the ridge; Kettenring (1971) and
-    Tenenhaus and Tenenhaus (2011) for more than two.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from clipdim.contrast import Moments
-    >>> rng, moments = np.random.default_rng(0), Moments()
-    >>> for _ in range(4):
-    ...     x = rng.normal(size=(500, 3))
-    ...     moments.add({"a": x, "b": np.c_[x[:, 0], rng.normal(size=(500, 2))]})
-    >>> moments.ridge_cca().correlations["a", "b"].round(1)
-    array([1., 0., 0.])
-    """
-
-    def __init__(self, *, n_folds: int = N_FOLDS, random_state: int = 0) -> None:
-        self.n_folds = _check.integer("n_folds", n_folds, least=2)
-        self._rng = np.random.default_rng(random_state)
-        self._offsets: dict[str, np.ndarray] = {}
-        self._products: dict[tuple[str, str], _Products] = {}
-
-    def add(self, inputs: Mapping[str, ArrayLike], groups: ArrayLike | None = None) -> None:
-        """Add cells: (cells x features) for each modality that they have, and (cells,) small integers, their groups.
-
-        The cells of a block have the same modalities; other blocks may have others. With groups the variates are those
-        of differences within groups.
-        """
-        arrays = {name: np.asarray(x) for name, x in inputs.items()}
-        sizes = {name: x.shape for name, x in arrays.items()}
-        if len(arrays) < 2 or any(len(s) != 2 for s in sizes.values()) or len({s[0] for s in sizes.values()}) > 1:
-            msg = f"a block needs two or more matrices with the same cells in their rows, got the shapes {sizes}"
-            raise ValueError(msg)
-        n_cells = len(next(iter(arrays.values())))
-        codes = np.zeros(n_cells, dtype=np.int64) if groups is None else np.asarray(groups)
-        if codes.shape != (n_cells,) or not np.issubdtype(codes.dtype, np.integer) or codes.min(initial=0) < 0:
-            msg = f"groups must be {n_cells} integers from 0, got {codes.dtype} of the shape {codes.shape}"
-            raise ValueError(msg)
-        # in parts of the same size, so that the smallest is not empty
-        folds = self._rng.permutation(np.arange(n_cells) % self.n_folds)
-        for start in range(0, n_cells, CELLS_PER_BLOCK):
-            rows = slice(start, start + CELLS_PER_BLOCK)
-            self._add({name: x[rows] for name, x in arrays.items()}, codes[rows], folds[rows])
-
-    def expect(self, inputs: Mapping[str, ArrayLike]) -> None:
-        """Name modalities, with some of their cells, in the order that their pairs are to have."""
-        for name, x in inputs.items():
-            # of numbers far from 0 the squares would lose their digits
-            self._offsets.setdefault(name, np.asarray(x).mean(axis=0, dtype=np.float64))
-
-    def _add(self, arrays: Mapping[str, np.ndarray], codes: np.ndarray, folds: np.ndarray) -> None:
-        self.expect(arrays)
-        for name, x in arrays.items():
-            if x.shape[1] != len(self._offsets[name]):
-                msg = f"modality {name!r} had {len(self._offsets[name])} features and now has {x.shape[1]}"
-                raise ValueError(msg)
-        for fold in range(self.n_folds):
-            own = folds == fold
-            centred = {name: x[own] - self._offsets[name] for name, x in arrays.items()}
-            for name, x in centred.items():
-                if not np.isfinite(x.sum()):
-                    msg = (
-                        f"modality {name!r} has values that are NaN or infinite; give cells without it in other blocks"
-                    )
-                    raise ValueError(msg)
-            for first, second in combinations_with_replacement([n for n in self._offsets if n in centred], 2):
-                if (first, second) not in self._products:
-                    sizes = len(self._offsets[first]), len(self._offsets[second])
-                    self._products[first, second] = _Products(self.n_folds, *sizes)
-                self._products[first, second].add(fold, centred[first], centred[second], codes[own])
-
-    def ridge_cca(self, n_variates: int = 32, *, ridge: float | Sequence[float] = RIDGES) -> RidgeCCA:
-        """Return the encoders of at most ``n_variates`` variates, see :func:`clipdim.contrast.ridge_cca`."""
-        n_variates = _check.integer("n_variates", n_variates, least=1)
-        ridges = [_check.number("ridge", x, least=0) for x in (ridge if isinstance(ridge, Sequence) else [ridge])]
-        counts = [products.counts.sum() for (first, second), products in self._products.items() if first != second]
-        n_cells = int(max(counts, default=0))
-        if n_cells < 2 * self.n_folds:
-            msg = f"{n_cells} cells with two modalities are too few for {self.n_folds} folds; add more"
-            raise ValueError(msg)
-        return max((self._ridge_cca(n_variates, value) for value in ridges), key=lambda found: found.information)
-
-    def _ridge_cca(self, n_variates: int, ridge: float) -> RidgeCCA:
-        """Return the encoders by one ridge."""
-        names = list(self._offsets)
-        pairs = [pair for pair in combinations(names, 2) if pair in self._products]
-        weights = self._solve(range(self.n_folds), n_variates, ridge)
-        n_found = next(iter(weights.values())).shape[1]
-        correlations = self._cross_validate(pairs, n_found, ridge)
-        means = {name: self._offsets[name] + self._products[name, name].mean() for name in names}
-        found = RidgeCCA(means, weights, correlations, ridge)
-        return replace(found, weights={name: w * found.spreads(name) for name, w in weights.items()})
-
-    def _cross_validate(
-        self, pairs: Sequence[tuple[str, str]], n_variates: int, ridge: float
-    ) -> dict[tuple[str, str], np.ndarray]:
-        """Correlations of the variates in each fold by the weights of the others, together."""
-        products = {pair: np.zeros(n_variates) for pair in self._products}
-        for left_out in range(self.n_folds):
-            weights = self._solve([f for f in range(self.n_folds) if f != left_out], n_variates, ridge)
-            for (first, second), of_pair in self._products.items():
-                own = _quadratic(weights[first], of_pair.centred([left_out]), weights[second])
-                # fewer cells may have fewer variates
-                products[first, second][: len(own)] += own
-        found = {}
-        for first, second in pairs:
-            # means, since more cells have a modality than have both
-            product, *squares = (
-                products[pair] / self._products[pair].counts.sum()
-                for pair in ((first, second), (first, first), (second, second))
-            )
-            spread = np.sqrt(np.prod(squares, axis=0))
-            found[first, second] = np.divide(product, spread, out=np.zeros_like(spread), where=spread > 0).clip(0, 1)
-        return found
-
-    def _solve(self, folds: Sequence[int], n_variates: int, ridge: float) -> dict[str, np.ndarray]:
-        """Weights of variates of spread 1, from some of the folds."""
-        names = list(self._offsets)
-        covariances = {name: self._products[name, name].covariance(folds) for name in names}
-        # next to what differs between groups, what rounding leaves within them is no spread
-        totals = {name: self._products[name, name].total_variance() for name in names}
-        if flat := [name for name, c in covariances.items() if not np.trace(c) > 1e-12 * totals[name]]:
-            msg = f"the cells of modality {flat[0]!r} are all the same, within groups if there are any; leave it out"
-            raise ValueError(msg)
-        whitening = {name: _whiten(covariance, ridge) for name, covariance in covariances.items()}
-        places = np.cumsum([0, *(w.shape[1] for w in whitening.values())])
-        part = {name: slice(*ends) for name, ends in zip(names, pairwise(places), strict=True)}
-        # of two modalities the largest eigenvalues are the correlations; of more, sums of them
-        between = np.zeros((places[-1], places[-1]))
-        for (first, second), products in self._products.items():
-            if first != second:
-                block = whitening[first].T @ products.covariance(folds) @ whitening[second]
-                between[part[first], part[second]], between[part[second], part[first]] = block, block.T
-        most = min(n_variates, places[-1] - max(w.shape[1] for w in whitening.values()))
-        values, vectors = eigh(between, subset_by_index=[places[-1] - most, places[-1] - 1])
-        vectors = vectors[:, (values > 1e-12 * values[-1]) | (values == values[-1])][:, ::-1]
-        weights = {}
-        for name in names:
-            w = whitening[name] @ vectors[part[name]]
-            spread = np.sqrt(_quadratic(w, covariances[name], w))
-            weights[name] = np.divide(w, spread, out=np.zeros_like(w), where=spread > 1e-12)
-        # either sign would do: take the one that does not depend on the linear algebra library
-        first = weights[names[0]]
-        signs = np.where(first[np.abs(first).argmax(axis=0), np.arange(first.shape[1])] < 0, -1.0, 1.0)
-        return {name: w * signs for name, w in weights.items()}
-
-
 def ridge_cca(
-    inputs: Mapping[str, ArrayLike],
+    inputs: Mapping[str, ArrayLike] | Moments,
     n_variates: int = 32,
     *,
     ridge: float | Sequence[float] = RIDGES,
@@ -229,13 +61,14 @@ def ridge_cca(
     """Find linear encoders of paired modalities in closed form, and their cross-validated correlations.
 
     It is where the encoders of :func:`clipdim.tl.fit` begin, and on few cells often where they end. Cells on disk are
-    added block by block to :class:`Moments` instead.
+    added block by block to :class:`Moments`.
 
     Parameters
     ----------
     inputs
         (cells x features) for each of two or more modalities; row i is the same cell in all, unless ``rows`` says
-        otherwise.
+        otherwise. Or :class:`Moments` of cells, which ``rows``, ``groups``, ``n_folds`` and ``random_state`` do not
+        change.
     n_variates
         At most so many variates; there are not more than features.
     ridge
@@ -262,7 +95,8 @@ def ridge_cca(
 
     References
     ----------
-    Hotelling (1936); Vinod (1976); Kettenring (1971); Tenenhaus and Tenenhaus (2011).
+    Hotelling, "Relations between two sets of variates" (1936); Vinod (1976) for the ridge; Kettenring (1971) and
+    Tenenhaus and Tenenhaus (2011) for more than two.
 
     Examples
     --------
@@ -275,74 +109,120 @@ def ridge_cca(
     >>> found.transform("b", x[:5, :2] + 1).shape
     (5, 2)
     """
+    n_variates = _check.integer("n_variates", n_variates, least=1)
+    ridges = [_check.number("ridge", x, least=0) for x in (ridge if isinstance(ridge, Sequence) else [ridge])]
+    moments = inputs if isinstance(inputs, Moments) else _moments(inputs, rows, groups, n_folds, random_state)
+    counts = [products.counts.sum() for (first, second), products in moments.products.items() if first != second]
+    n_cells = int(max(counts, default=0))
+    if n_cells < 2 * moments.n_folds:
+        msg = f"{n_cells} cells with two modalities are too few for {moments.n_folds} folds; add more"
+        raise ValueError(msg)
+    every = range(moments.n_folds)
+    whole, *rests = (_Spectra(moments, [f for f in every if f != left_out]) for left_out in (None, *every))
+    found = []
+    for value in ridges:
+        weights = whole.variates(n_variates, value)
+        n_found = next(iter(weights.values())).shape[1]
+        correlations = _cross_validate(moments, [rest.variates(n_found, value) for rest in rests], n_found)
+        one = RidgeCCA({name: moments.mean(name) for name in weights}, weights, correlations, value)
+        found.append(replace(one, weights={name: w * one.spreads(name) for name, w in weights.items()}))
+    return max(found, key=lambda one: one.information)
+
+
+def _moments(
+    inputs: Mapping[str, ArrayLike],
+    rows: ArrayLike | None,
+    groups: ArrayLike | None,
+    n_folds: int,
+    random_state: int,
+) -> Moments:
+    """Return the sums over cells in memory, by sets of modalities; few cells have fewer folds."""
     arrays = {name: np.asarray(x) for name, x in inputs.items()}
     codes = None if groups is None else np.asarray(groups)
-    if rows is None:
-        n_cells = len(next(iter(arrays.values()), []))
-        moments = Moments(n_folds=min(n_folds, max(2, n_cells // 2)), random_state=random_state)
+    n_cells = len(next(iter(arrays.values()), []))
+    places = None if rows is None else np.asarray(rows)
+    if places is not None:
+        present = (places >= 0).astype(np.int64)
+        # of the pair that most cells have
+        n_cells = int(np.triu(present.T @ present, 1).max(initial=0))
+    moments = Moments(list(arrays), n_folds=min(n_folds, max(2, n_cells // 2)), random_state=random_state)
+    if places is None:
         moments.add(arrays, codes)
-        return moments.ridge_cca(n_variates, ridge=ridge)
-    places = np.asarray(rows)
-    has_one = (places >= 0).astype(np.int64)
-    # of the pair that most cells have
-    n_cells = int(np.triu(has_one.T @ has_one, 1).max(initial=0))
-    moments = Moments(n_folds=min(n_folds, max(2, n_cells // 2)), random_state=random_state)
-    paired = (places >= 0).sum(axis=1) > 1
-    # pairs are in the order of the inputs, whichever cells come first
-    moments.expect({name: x for i, (name, x) in enumerate(arrays.items()) if (places[paired, i] >= 0).any()})
+        return moments
     for has in np.unique(places >= 0, axis=0):
         if has.sum() > 1:
             cells = np.flatnonzero(((places >= 0) == has).all(axis=1))
             some = {name: x[places[cells, i]] for i, (name, x) in enumerate(arrays.items()) if has[i]}
             moments.add(some, None if codes is None else codes[cells])
-    return moments.ridge_cca(n_variates, ridge=ridge)
+    return moments
 
 
-class _Products:
-    """Sums of the products of two modalities' features, by fold, and of the features, by fold and group."""
+class _Spectra:
+    """Eigenvectors of each modality's covariance over some folds, which serve every ridge."""
 
-    def __init__(self, n_folds: int, n_first: int, n_second: int) -> None:
-        self.sums = np.zeros((n_folds, n_first, n_second))
-        self.counts = np.zeros((n_folds, 0))
-        self.firsts, self.seconds = np.zeros((n_folds, 0, n_first)), np.zeros((n_folds, 0, n_second))
+    def __init__(self, moments: Moments, folds: Sequence[int]) -> None:
+        self.names = moments.modalities
+        self.covariances = {pair: products.covariance(folds) for pair, products in moments.products.items()}
+        self.eigen = {}
+        for name in self.names:
+            values, vectors = np.linalg.eigh(self.covariances[name, name])
+            values = values.clip(0)
+            # next to what differs between groups, what rounding leaves within them is no spread
+            if not values.sum() > 1e-12 * moments.products[name, name].total_variance():
+                msg = f"the cells of modality {name!r} are all the same, within groups if there are any; leave it out"
+                raise ValueError(msg)
+            self.eigen[name] = values, vectors
 
-    def add(self, fold: int, first: np.ndarray, second: np.ndarray, codes: np.ndarray) -> None:
-        """Add cells of one fold; codes of groups begin at 0."""
-        missing = max(0, codes.max(initial=-1) + 1 - self.counts.shape[1])
-        if missing:
-            self.counts = np.pad(self.counts, ((0, 0), (0, missing)))
-            self.firsts, self.seconds = (np.pad(x, ((0, 0), (0, missing), (0, 0))) for x in (self.firsts, self.seconds))
-        self.sums[fold] += first.T @ second
-        of_group = csr_array((np.ones(len(codes)), (codes, np.arange(len(codes)))), (self.counts.shape[1], len(codes)))
-        self.counts[fold] += of_group.sum(axis=1)
-        self.firsts[fold] += of_group @ first
-        self.seconds[fold] += of_group @ second
-
-    def centred(self, folds: Sequence[int]) -> np.ndarray:
-        """Sum of the products of some folds about the groups' means over all folds."""
-        n_cells = self.counts.sum(axis=0).clip(1)[:, None]
-        mean_first, mean_second = self.firsts.sum(axis=0) / n_cells, self.seconds.sum(axis=0) / n_cells
-        counts, firsts, seconds = (x[folds].sum(axis=0) for x in (self.counts, self.firsts, self.seconds))
-        less = firsts.T @ mean_second + mean_first.T @ seconds - (counts[:, None] * mean_first).T @ mean_second
-        return self.sums[folds].sum(axis=0) - less
-
-    def covariance(self, folds: Sequence[int]) -> np.ndarray:
-        """Covariance within groups."""
-        return self.centred(folds) / self.counts[folds].sum().clip(1)
-
-    def total_variance(self) -> float:
-        """Sum of the variances of one modality's features, with what differs between groups."""
-        return float(np.trace(self.sums.sum(axis=0)) / self.counts.sum().clip(1) - np.square(self.mean()).sum())
-
-    def mean(self) -> np.ndarray:
-        """Mean of the first modality's features over all cells."""
-        return self.firsts.sum(axis=(0, 1)) / self.counts.sum().clip(1)
+    def variates(self, n_variates: int, ridge: float) -> dict[str, np.ndarray]:
+        """Weights of variates of spread 1, (features x variates) for each modality, those first that correlate most."""
+        whitening = {name: _whiten(*self.eigen[name], ridge) for name in self.names}
+        places = np.cumsum([0, *(w.shape[1] for w in whitening.values())])
+        part = {name: slice(*ends) for name, ends in zip(self.names, pairwise(places), strict=True)}
+        # of two modalities the largest eigenvalues are the correlations; of more, sums of them
+        between = np.zeros((places[-1], places[-1]))
+        for (first, second), covariance in self.covariances.items():
+            if first != second:
+                block = whitening[first].T @ covariance @ whitening[second]
+                between[part[first], part[second]], between[part[second], part[first]] = block, block.T
+        most = min(n_variates, places[-1] - max(w.shape[1] for w in whitening.values()))
+        values, vectors = eigh(between, subset_by_index=[places[-1] - most, places[-1] - 1])
+        vectors = vectors[:, (values > 1e-12 * values[-1]) | (values == values[-1])][:, ::-1]
+        weights = {}
+        for name in self.names:
+            w = whitening[name] @ vectors[part[name]]
+            spread = np.sqrt(_quadratic(w, self.covariances[name, name], w))
+            weights[name] = np.divide(w, spread, out=np.zeros_like(w), where=spread > 1e-12)
+        # either sign would do: take the one that does not depend on the linear algebra library
+        first_weights = weights[self.names[0]]
+        largest = first_weights[np.abs(first_weights).argmax(axis=0), np.arange(first_weights.shape[1])]
+        return {name: w * np.where(largest < 0, -1.0, 1.0) for name, w in weights.items()}
 
 
-def _whiten(covariance: np.ndarray, ridge: float) -> np.ndarray:
+def _cross_validate(
+    moments: Moments, of_rests: Sequence[Mapping[str, np.ndarray]], n_variates: int
+) -> dict[tuple[str, str], np.ndarray]:
+    """Correlations of the variates in each fold by the weights from the others, all folds together."""
+    products = {pair: np.zeros(n_variates) for pair in moments.products}
+    for left_out, weights in enumerate(of_rests):
+        for (first, second), of_pair in moments.products.items():
+            own = _quadratic(weights[first], of_pair.centred([left_out]), weights[second])
+            # fewer cells may have fewer variates
+            products[first, second][: len(own)] += own
+    found = {}
+    for first, second in combinations(moments.modalities, 2):
+        if (first, second) in products:
+            # means, since more cells have a modality than have both
+            product, *squares = (
+                products[pair] / moments.products[pair].counts.sum()
+                for pair in ((first, second), (first, first), (second, second))
+            )
+            spread = np.sqrt(np.prod(squares, axis=0))
+            found[first, second] = np.divide(product, spread, out=np.zeros_like(spread), where=spread > 0).clip(0, 1)
+    return found
+
+
+def _whiten(values: np.ndarray, vectors: np.ndarray, ridge: float) -> np.ndarray:
     """Map of the features to coordinates of a spread of at most 1, (features x coordinates)."""
-    values, vectors = np.linalg.eigh(covariance)
-    values = values.clip(0)
     # directions without spread have nothing to say: of constant and collinear features, of more features than cells
     kept = values > 1e-10 * values.max(initial=0)
     return vectors[:, kept] / np.sqrt((values + ridge * values.mean())[kept])

@@ -96,7 +96,7 @@ def info_nce_plain(u: Tensor, v: Tensor, temperature: Tensor | float, *, groups:
 
 
 def _of_whole_matrix(u: Tensor, v: Tensor, temperature: Tensor | float, groups: Tensor | None) -> Tensor | None:
-    """:func:`info_nce` in half of the time that automatic differentiation takes; None where sums leave the format."""
+    """:func:`info_nce` in less time than by automatic differentiation; None where sums leave the format."""
     temperature = torch.as_tensor(temperature, dtype=u.dtype)
     with torch.no_grad():
         weights = u @ (v / temperature).T

@@ -14,8 +14,8 @@ from clipdim.contrast.objective import pair_loss
 
 SHARES = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8, 1.0)
 """Shares of what was learned beyond the start that are tried."""
+# temperatures between which the best is looked for, and one at which all cells are as likely
 LOWEST, HIGHEST, INFINITE = 1e-3, 3.0, 1e6
-"""Temperatures that are tried lie between these."""
 ENOUGH_CELLS = 500
 
 
@@ -50,7 +50,7 @@ class Validation:
 
     @torch.no_grad()
     def candidates(self, model: ContrastiveModel, shares: tuple[float, ...] = SHARES) -> list[Candidate]:
-        """Try shares of what a model learned beyond its start; it must have a linear path."""
+        """Try shares of what a model learned beyond its start; a random one is no place to go back to."""
         starts, steps = [], []
         for inputs, _ in self._blocks:
             starts.append({name: model.encoders[name].start_outputs(x) for name, x in inputs.items()})

@@ -14,7 +14,7 @@ from clipdim.contrast import ContrastiveModel, Recipe, ridge_cca
 from clipdim.contrast.validation import SHARES, Candidate, Validation
 from clipdim.fitting.run import Result, run
 from clipdim.fitting.settings import Settings
-from clipdim.fitting.training import cells_of, train_with_history
+from clipdim.fitting.training import cells_of, monitor_of, train_with_history
 
 _T = TypeVar("_T")
 # nats: of so little nothing can be hidden
@@ -50,7 +50,11 @@ def learn(data: _mudata.Inputs, out_dim: int, recipe: Recipe, settings: Settings
     else:
         model = new_model(data, out_dim, replace(recipe, input_noise=choice.by_trials(out_dim)), settings)
         result = run(data, model, settings, afterwards=lambda: choice.apply(model))
-    return replace(result, fit=replace(result.fit, learning=choice.table()))
+    # the last row is of what is kept
+    history = result.fit.history.copy()
+    measures = monitor_of(model, data, settings.random_state)()
+    history.loc[history.index[-1], list(measures)] = list(measures.values())
+    return replace(result, fit=replace(result.fit, history=history, learning=choice.table()))
 
 
 def new_model(data: _mudata.Inputs, out_dim: int, recipe: Recipe, settings: Settings) -> ContrastiveModel:

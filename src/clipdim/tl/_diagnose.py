@@ -61,17 +61,17 @@ def diagnose(mdata: MuData, *, key: str = _keys.KEY) -> pd.DataFrame:
     - ``resolution``: median rank of the partner among the cells the dimension is read from; above 5 (of 20 neighbours):
       it is then an upper bound.
     - ``dimension_agreement``: largest over smallest intrinsic dimension of the modalities; above 1.25.
-    - ``dimension_settled``: relative change of the dimension in the last quarter of the epochs; above 10 %.
+    - ``dimension_settled``, where all that was learned is kept: relative change of the dimension in the last quarter of
+      the epochs; above 10 %.
     - ``room``: dimension over that of points that fill all of ``out_dim``; above 0.75 (warning: raise ``out_dim``).
     - ``sample_size``: dimension read off as many Gaussian points, over theirs; below 0.8.
-    - ``temperature``: share of its fall, in logarithms, in the last quarter of the epochs; above 10 %: the dimension is
-      an upper bound.
+    - ``temperature``, where all that was learned is kept: share of its fall, in logarithms, in the last quarter of the
+      epochs; above 10 %: the dimension is an upper bound.
     - ``training_length``: epochs; fewer than planned.
     - ``learning``, where the fit began in closed form: nats by which learning beyond that start lowered the loss of
       training cells left out of it; not positive (the embedding is then linear).
     - ``overfitting``: loss of held-out cells less that of as many training cells, in nats; above 1.
-    - ``held_out_loss``: last value less the best one, in nats; above 0.1, unless only a part of what was learned is
-      kept.
+    - ``held_out_loss``: last value less the best one, in nats; above 0.1.
     - ``norms``, with ``similarity="inner"``: standard deviation of the norms over their mean; above 0.3.
     - ``batch_size``, with a ``batch_key``: cells of the smallest batch in a minibatch; fewer than 8.
     - ``batch_mixing``, with a ``batch_key``: how much better than chance 15 neighbours name the batch, from 0 to 1;
@@ -102,8 +102,8 @@ def diagnose(mdata: MuData, *, key: str = _keys.KEY) -> pd.DataFrame:
     >>> mdata = clipdim.datasets.simulate_citeseq(n_cells=300)
     >>> clipdim.pp.citeseq(mdata)
     >>> clipdim.tl.fit(mdata, out_dim=8, max_epochs=2, progress=False)
-    >>> clipdim.tl.diagnose(mdata).set_index("check").loc["temperature", "verdict"]
-    'note'
+    >>> clipdim.tl.diagnose(mdata).set_index("check").loc["training_length", "reading"]
+    'All 2 epochs were trained.'
     """
     fit = _mudata.read_fit(_mudata.require_mudata(mdata), key)
     run = measure(mdata, fit, _mudata.read_embeddings(mdata, fit, key), key)

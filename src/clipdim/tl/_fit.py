@@ -51,7 +51,8 @@ def fit(
     those of other cells (symmetric InfoNCE with a learned temperature). Cells are paired by name. With three modalities
     and more, the loss is over the pairs of modalities that a cell has, with a temperature for each pair. Cells with one
     modality take no part in the training and are embedded by it. Interrupting the training
-    (Ctrl-C, or the stop button of a notebook) keeps what was learned until then.
+    (Ctrl-C, or the stop button of a notebook) keeps what was learned until then; in the trial fit of few cells, which
+    comes first, it ends the call and keeps nothing.
 
     The encoders begin at a ridge CCA, which is found in closed form (:func:`clipdim.contrast.ridge_cca`), and learn
     from there. At most 300 of the training cells, 15 % of few, are left out of the learning. Their loss says how much
@@ -122,13 +123,14 @@ def fit(
         ``train``, ``held-out``, or ``norm set`` (only with ``recipe="paper"``: cells that serve the expected norms);
         missing for cells with less than two modalities.
     ``mdata.uns[key]`` : dict
-        ``params``; ``history`` (DataFrame by epoch); ``temperature``, with three modalities and more the geometric
-        mean over their pairs; ``pairs`` (DataFrame: temperature, similarities on held-out cells, and the dimension that
-        the two share); ``intrinsic_dimension`` of each modality and of
-        the joint embedding, with a 95 % interval; ``encoders`` (weights, input scaling included); ``features``;
-        ``version``; ``learning``, unless the recipe is ``"paper"`` or ``"batches"`` (DataFrame: the ``share`` of what
-        was learned and the ``input_noise`` that were tried, the share of the information ``hidden_by_noise`` early on,
-        ``loss`` on the ``n_cells`` left out, in nats, and which one was ``chosen``).
+        ``params``; ``history`` (DataFrame by epoch; the held-out measures of the last row are of what is kept);
+        ``temperature``, with three modalities and more the geometric mean over their pairs; ``pairs`` (DataFrame:
+        temperature, similarities on held-out cells, and the dimension that the two share); ``intrinsic_dimension`` of
+        each modality and of the joint embedding, with a 95 % interval; ``encoders`` (weights, input scaling
+        included); ``features``; ``version``; ``learning``, unless the recipe is ``"paper"`` or ``"batches"``
+        (DataFrame: the ``share`` of what was learned and the ``input_noise`` that were tried, the share of the
+        information ``hidden_by_noise`` early on, ``loss`` on the ``n_cells`` left out, in nats, and which one was
+        ``chosen``).
         With ``n_snapshots`` also ``snapshots``: ``epochs`` (int64, epochs of training behind each one, 0
         is untrained), ``cells`` (names of at most 1,000 held-out cells, or of training cells where none were held out),
         ``split`` (which of the two), ``embeddings`` (of each modality, float32, snapshots x cells x out_dim).

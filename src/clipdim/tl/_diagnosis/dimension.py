@@ -53,8 +53,10 @@ def dimension_agreement(run: Run) -> Finding:
     )
 
 
-def dimension_settled(run: Run) -> Finding:
-    """Whether the dimension has come to rest at the end of the run."""
+def dimension_settled(run: Run) -> Finding | None:
+    """Whether the dimension has come to rest at the end of the run, where that is what is kept."""
+    if run.kept < 1:
+        return None
     recorded = run.history.reindex(
         columns=[_keys.of_modality("intrinsic_dimension", name) for name in run.modalities]
     ).dropna()
@@ -124,8 +126,10 @@ def _reading_of_a_cloud(n_cells: int, n_dims: int, *, sphere: bool = False) -> f
     return dimension.mle(points, n_anchors=500)
 
 
-def temperature(run: Run) -> Finding:
-    """Whether the temperature has come to rest."""
+def temperature(run: Run) -> Finding | None:
+    """Whether the temperature has come to rest, where the end of the run is what is kept."""
+    if run.kept < 1:
+        return None
     values = np.array([run.params.recipe.initial_temperature, *run.history["temperature"]])
     first, before, last = np.log([values.max(), values[-1 - max(1, len(run.history) // 4)], values[-1]])
     what = f"The temperature ends at {values[-1]:.3g}"
@@ -198,12 +202,6 @@ def held_out_loss(run: Run) -> Finding:
         reading = "The loss of held-out cells was not recorded; fit with holdout=0.1."
         return Finding("held_out_loss", np.nan, LOSS_RISE, NOTE, reading)
     value = float(recorded.iloc[-1] - recorded.min())
-    if value > LOSS_RISE and run.kept < 1:
-        reading = (
-            f"The loss of held-out cells rose by {value:.2f} nats after epoch {recorded.idxmin()}, which is why only "
-            f"{run.kept:.0%} of what was learned is kept."
-        )
-        return Finding("held_out_loss", value, LOSS_RISE, OK, reading)
     return judge(
         *("held_out_loss", value, LOSS_RISE, value <= LOSS_RISE),
         good=f"The loss of held-out cells ends {value:.2f} nats above its best.",
