@@ -72,6 +72,11 @@ def norm(key: str = KEY) -> str:
     return f"{key}_norm"
 
 
+def shared_information(key: str = KEY) -> str:
+    """Name of the column of ``mdata.obs`` with the nats that modalities share around each cell."""
+    return f"{key}_shared_information"
+
+
 def embedded(key: str = KEY) -> str:
     """Name of the record in ``.uns`` that says which fit the embedding of new cells comes from."""
     return f"{key}_embedded"

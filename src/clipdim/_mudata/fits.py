@@ -21,6 +21,8 @@ from clipdim._mudata.snapshots import Snapshots
 # what is added to a fit later, each a table with at least these columns
 TABLES: dict[str, tuple[str, ...]] = {
     "learning": ("share", "input_noise", "hidden_by_noise", "loss", "n_cells", "chosen"),
+    "shared_dimension": ("first", "second", "group", "estimate", "low", "high", "at_least", "at_most", "reading"),
+    "shared_spectrum": ("first", "second", "group", "direction", "information", "chance", "low", "high", "counted"),
     "shift": ("modality", "mean", "q95", "n_cells"),
     "private_variance": ("modality", "shared", "private", "left"),
     "match": ("split", "query", "target", "top_alpha", "foscttm"),
@@ -32,6 +34,7 @@ TABLES: dict[str, tuple[str, ...]] = {
 }
 _MADE_BY = {
     "learning": "fit",
+    "shared_spectrum": "shared_dimension",
     "shift": "update",
     "private_variance": "private",
     "confusion": "classify",
@@ -60,6 +63,10 @@ class Fit:
     version: str = field(default_factory=lambda: version("clipdim"))
     learning: pd.DataFrame | None = None
     """Validation loss of each share of what was learned beyond the start, and which one was kept."""
+    shared_dimension: pd.DataFrame | None = None
+    """What each pair of modalities shares: number of dimensions with an interval, information."""
+    shared_spectrum: pd.DataFrame | None = None
+    """Information of each direction that they share."""
     snapshots: Snapshots | None = None
     shift: pd.DataFrame | None = None
     private: Private | None = None

@@ -10,6 +10,7 @@ from clipdim.tl._loadings import loadings
 from clipdim.tl._match import match
 from clipdim.tl._private import private
 from clipdim.tl._reduce import reduce
+from clipdim.tl._shared_dimension import shared_dimension
 from clipdim.tl._sweep import sweep
 from clipdim.tl._transfer_labels import transfer_labels
 from clipdim.tl._update import update
@@ -25,6 +26,7 @@ __all__ = [
     "match",
     "private",
     "reduce",
+    "shared_dimension",
     "sweep",
     "transfer_labels",
     "update",

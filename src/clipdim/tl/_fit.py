@@ -21,6 +21,7 @@ from clipdim.fitting.settings import (
     choose_recipe,
     warn_of_one_dimension,
 )
+from clipdim.fitting.sharing import with_sharing
 
 
 def fit(
@@ -187,4 +188,4 @@ def fit(
     settings = Settings(device=torch_device, random_state=seed, progress=progress, n_snapshots=n_snapshots)
     if distributed:
         settings = join(settings, data)
-    return learn(data, out_dim, chosen, settings).write(mdata, key_added, copy=copy)
+    return with_sharing(learn(data, out_dim, chosen, settings)).write(mdata, key_added, copy=copy)

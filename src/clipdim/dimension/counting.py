@@ -1,0 +1,325 @@
+"""How many dimensions embeddings of the same cells share: what is counted of the shared spectrum, and how surely."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import combinations
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike
+from scipy.stats import norm
+
+from clipdim import _check
+from clipdim.dimension.estimation import TooFewPointsError, require_points
+from clipdim.dimension.places import FEWEST_NEIGHBORS, Island, Places, draw_places, islands, neighborhood_size
+from clipdim.dimension.shared_spectrum import N_FLIPS, SIGNIFICANT, Spectrum, spectrum_of
+
+# a direction counts that has so much of the information of the first one, and of the one before it: what is left of
+# curved directions has 0.3 to 4 % of the first and less than 7 % of the last one, behind a cliff
+OF_FIRST = 0.02
+OF_PREVIOUS = 0.1
+# and may be one if it has so much
+PERHAPS_OF_FIRST = 0.01
+N_RESAMPLES = 200
+# of a neighbourhood half as large, below which it says too little
+FEWEST_OF_SECOND = 100
+# of the cells that a neighbourhood may have where there are many directions
+LARGEST_SHARE = 0.4
+# than the slowest fall of information from one direction to the next: such a step is a cliff
+STEEPER = 0.25
+SOMETHING = 0.01
+
+
+@dataclass(frozen=True)
+class SharedDimension:
+    """The number of dimensions that embeddings of the same cells share.
+
+    Attributes
+    ----------
+    estimate
+        Mean number of directions that count, over resampled fits and neighbourhoods.
+    low
+        Lower end of the 95 % interval: over resampled fits and neighbourhoods, of two sizes.
+    high
+        Upper end of the 95 % interval.
+    at_least
+        Directions that count in 97.5 % of the resamples, at the size of neighbourhood that shows fewer.
+    at_most
+        Directions that are more than chance, and those that noise may hide.
+    p_value
+        Chance to find so much where nothing is shared.
+    groups_only
+        Whether the embeddings tell the same groups apart and share nothing within these.
+    spectrum
+        One row for each `direction`, the last one not significant: `information` above chance and by `chance`, in
+        nats, its 95 % interval `low` to `high`, `p`, and whether it is `counted`.
+    n_neighbors
+        Cells of a neighbourhood.
+    n_places
+        Neighbourhoods.
+    around
+        Nats that the counted directions hold around each cell, (cells,), NaN where no neighbourhood has it.
+    """
+
+    estimate: float
+    low: float
+    high: float
+    at_least: int
+    at_most: int
+    p_value: float
+    groups_only: bool
+    spectrum: pd.DataFrame
+    n_neighbors: int
+    n_places: int
+    around: np.ndarray
+
+
+def shared_dimension(
+    *embeddings: ArrayLike,
+    parts: ArrayLike | None = None,
+    cells: ArrayLike | None = None,
+    groups: ArrayLike | None = None,
+    quick: bool = False,
+    random_state: int = 0,
+) -> SharedDimension:
+    """Count the dimensions that two or more embeddings of the same cells share.
+
+    In a small neighbourhood, chosen by one of the embeddings alone, what is shared is nearly linear in each, and what
+    one has alone is independent of the others. So there are as many directions of correlation as dimensions are shared.
+    Each one found is regressed out, with its powers and products, before the next is looked for. A direction counts if
+    its correlation is more than that of cells with random signs, and if it has 2 % of the information of the first one
+    and 10 % of the one before it.
+
+    Embed cells that the encoders were not trained on: cells learned by heart share what they should not.
+
+    Parameters
+    ----------
+    *embeddings
+        Two or more arrays, (rows x columns), row i of each the same cell. Directions count, not lengths.
+    parts
+        Which fit each row comes from, (rows,): neighbourhoods lie within a fit.
+    cells
+        Which cell each row is, (rows,), where several fits have embedded the same one. By default all differ.
+    groups
+        Batch of each row, (rows,): neighbourhoods lie within a batch.
+    quick
+        Half as many random signs, and neighbourhoods of one size only: a tenth of the time, a rougher interval.
+    random_state
+        Seed of the draws.
+
+    Returns
+    -------
+    The number, its interval and the spectrum.
+
+    Raises
+    ------
+    TypeError
+        If fewer than two embeddings are given.
+    TooFewPointsError
+        If no part and group has 60 rows that no gap divides; a ValueError.
+    ValueError
+        If the embeddings have different numbers of rows, or values that are not finite.
+
+    References
+    ----------
+    Winkler and others, NeuroImage 220, 2020, on testing one canonical correlation after another.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> rng = np.random.default_rng(0)
+    >>> shared, own = rng.normal(size=(1_500, 2)), rng.normal(size=(2, 1_500, 3))
+    >>> u, v = (np.hstack([shared, 0.3 * one]) @ rng.normal(size=(5, 8)) for one in own)
+    >>> found = shared_dimension(u, v)
+    >>> found.at_least, found.at_most
+    (2, 2)
+    """
+    points, labels, cell = _require(embeddings, parts, cells, groups)
+    rng = np.random.default_rng(_check.seed(random_state))
+    found = islands(points, labels, rng)
+    n_neighbors = neighborhood_size(found, labels)
+    if not n_neighbors:
+        raise TooFewPointsError(_too_few(len(points[0])))
+    n_flips = N_FLIPS // 2 if quick else N_FLIPS
+    drawn, spectra = _spectra(points, cell, found, n_neighbors, n_flips, rng, both=not quick)
+    resampled = [_resampled(spectrum, places.part, rng) for places, spectrum in zip(drawn, spectra, strict=True)]
+    counts = [_above_shares(one[: _significant(spectrum)]) for one, spectrum in zip(resampled, spectra, strict=True)]
+    places, spectrum = drawn[0], spectra[0]
+    n_counted = int(_above_shares(spectrum.information[: _significant(spectrum)]))
+    p_value = min(1.0, 2 * min(float(spectrum.p[0]), _alignment(points, labels)))
+    several = len(found) > len({(island.part, island.group, island.modality) for island in found})
+    low, high = _interval(counts, spectra)
+    hidden = 1 if p_value < SOMETHING and not several else 0
+    return SharedDimension(
+        estimate=float(counts[0].mean()),
+        low=low,
+        high=high,
+        at_least=int(low),
+        at_most=max(int(high), hidden, *map(_with_hidden, spectra)),
+        p_value=p_value,
+        groups_only=n_counted == 0 and p_value < SOMETHING and several,
+        spectrum=_table(spectrum, resampled[0], n_counted),
+        n_neighbors=places.cells.shape[1],
+        n_places=len(places.cells),
+        around=_around(spectrum, places, n_counted, cell.max() + 1),
+    )
+
+
+def _too_few(n_cells: int) -> str:
+    return (
+        f"{n_cells} cells are too few to count shared dimensions: {FEWEST_NEIGHBORS} of one batch that no gap divides "
+        f"are the least, {10 * FEWEST_NEIGHBORS} and more are better"
+    )
+
+
+def _require(
+    embeddings: Sequence[ArrayLike], parts: ArrayLike | None, cells: ArrayLike | None, groups: ArrayLike | None
+) -> tuple[list[np.ndarray], np.ndarray, np.ndarray]:
+    """Return the points of each embedding, part and group of each row as numbers, and its cell."""
+    if len(embeddings) < 2:
+        msg = f"{len(embeddings)} embedding was given; what is shared is shared by two or more: pass u, v"
+        raise TypeError(msg)
+    n_rows = len(embeddings[0])  # type: ignore[arg-type]
+    if n_rows < FEWEST_NEIGHBORS:
+        raise TooFewPointsError(_too_few(n_rows))
+    points = [require_points(one) for one in embeddings]
+    if any(len(one) != n_rows for one in points):
+        msg = f"the embeddings have {[len(one) for one in points]} rows; row i of each must be the same cell"
+        raise ValueError(msg)
+    codes = []
+    for name, values in (("parts", parts), ("groups", groups), ("cells", cells)):
+        given = (np.arange(n_rows) if name == "cells" else np.zeros(n_rows)) if values is None else np.asarray(values)
+        if given.shape != (n_rows,):
+            msg = f"{name} has shape {given.shape}; expected one value for each of the {n_rows} rows"
+            raise ValueError(msg)
+        codes.append(np.unique(given, return_inverse=True)[1])
+    return points, np.stack(codes[:2], axis=1), codes[2]
+
+
+def _spectra(
+    points: list[np.ndarray],
+    cells: np.ndarray,
+    found: list[Island],
+    n_neighbors: int,
+    n_flips: int,
+    rng: np.random.Generator,
+    *,
+    both: bool,
+) -> tuple[list[Places], list[Spectrum]]:
+    """Read the spectrum of neighbourhoods that hold enough cells for all directions, and of half as large ones."""
+
+    def read(size: int) -> tuple[Places, Spectrum]:
+        places = draw_places(points, cells, found, size, rng)
+        return places, spectrum_of(places, rng, n_flips=n_flips)
+
+    spectra = [read(n_neighbors)]
+    largest = LARGEST_SHARE * np.median([len(island.rows) for island in found])
+    while spectra[0][1].full and 2 * n_neighbors <= largest:
+        n_neighbors *= 2
+        spectra = [read(n_neighbors)]
+    if both and n_neighbors // 2 >= FEWEST_OF_SECOND:
+        spectra.append(read(n_neighbors // 2))
+    return [places for places, _ in spectra], [spectrum for _, spectrum in spectra]
+
+
+def _significant(spectrum: Spectrum) -> int:
+    """Count the directions, from the first on, that are more than chance."""
+    return int((spectrum.z > SIGNIFICANT).cumprod().sum())
+
+
+def _above_shares(information: np.ndarray) -> np.ndarray:
+    """Count those of significant directions that have enough information, (directions x ...)."""
+    if not len(information):
+        return np.zeros(information.shape[1:], dtype=int)
+    previous = np.concatenate([information[:1], information[:-1]])
+    enough = (information > 0) & (information >= OF_FIRST * information[0]) & (information >= OF_PREVIOUS * previous)
+    return enough.cumprod(axis=0).sum(axis=0)
+
+
+def _resampled(spectrum: Spectrum, part: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Resample fits, and neighbourhoods within them: (directions x N_RESAMPLES) information above chance."""
+    members = [np.flatnonzero(part == one) for one in np.unique(part)]
+    chosen = []
+    for _ in range(N_RESAMPLES):
+        own = [members[i] for i in rng.integers(len(members), size=len(members))]
+        # as many of each resample, whatever the fits have
+        places = np.concatenate([rng.choice(one, len(one)) for one in own])
+        chosen.append(np.resize(places, len(part)))
+    found = np.median(spectrum.above_chance[:, np.array(chosen)], axis=2)
+    # the median of what is above the mean by chance is not zero by chance
+    return found + (spectrum.information - np.median(spectrum.above_chance, axis=1))[:, None]
+
+
+def _interval(counts: list[np.ndarray], spectra: list[Spectrum]) -> tuple[float, float]:
+    """Take the ends of the 95 % interval over both sizes of neighbourhood.
+
+    A spectrum of small ones that had to stop early says no end.
+    """
+    first = counts[0].mean()
+    told = [n for n, spectrum in zip(counts, spectra, strict=True) if not (spectrum.full and n.mean() < first)]
+    ends = np.array([np.quantile(n, [0.025, 0.975], method="nearest") for n in told or counts[:1]])
+    return float(ends[:, 0].min()), float(ends[:, 1].max())
+
+
+def _with_hidden(spectrum: Spectrum) -> int:
+    """Count the directions that are more than chance, and those that noise may hide.
+
+    Behind a cliff none: where even a steeper fall than any before would have left the next direction in sight.
+    Where the spectrum sinks into noise, it is taken to go on as slowly as it ever fell.
+    """
+    information = spectrum.information
+    n = int((information[: _significant(spectrum)] > PERHAPS_OF_FIRST * information[0]).cumprod().sum())
+    if n == 0 or n < _significant(spectrum):
+        return n
+    last, enough = information[n - 1], OF_FIRST * information[0]
+    slowest = float(np.clip((information[1:n] / information[: n - 1]).max(initial=0.5), 0.05, 0.9))
+    unseen = information[n] + 2 * spectrum.error[n] if n < len(information) else last
+    if last < enough or unseen < STEEPER * slowest * last:
+        return n
+    return n + int(np.ceil(np.log(enough / last) / np.log(slowest)))
+
+
+def _alignment(points: list[np.ndarray], labels: np.ndarray) -> float:
+    """Chance that partners with permuted cells are as similar, within parts and groups; the smallest of all pairs.
+
+    Mean and variance of the sum of inner products over permutations are exact.
+    """
+    part, strata = (np.unique(one, axis=0, return_inverse=True)[1].ravel() for one in (labels[:, 0], labels))
+    part_of = np.zeros(strata.max() + 1, dtype=int)
+    part_of[strata] = part
+    smallest, pairs = 1.0, list(combinations(range(len(points)), 2))
+    for i, j in pairs:
+        above, variance = np.zeros((2, len(part_of)))
+        for stratum in range(len(part_of)):
+            rows = strata == stratum
+            u, v = (points[one][rows] - points[one][rows].mean(axis=0) for one in (i, j))
+            above[stratum] = (u * v).sum()
+            variance[stratum] = ((u.T @ u) * (v.T @ v)).sum() / max(rows.sum() - 1, 1)
+        z = np.bincount(part_of, above) / np.sqrt(np.bincount(part_of, variance)).clip(1e-150)
+        # parts have cells in common, or cells that the others were trained on: their mean is not surer than one
+        smallest = min(smallest, float(norm.sf(z.mean())))
+    return min(1.0, smallest * len(pairs))
+
+
+def _around(spectrum: Spectrum, places: Places, n_counted: int, n_cells: int) -> np.ndarray:
+    """Mean over the places that a cell is in of the information of the counted directions."""
+    nats = spectrum.above_chance[:n_counted].sum(axis=0)
+    times = np.bincount(places.cells.ravel(), minlength=n_cells)
+    total = np.bincount(places.cells.ravel(), np.repeat(nats, places.cells.shape[1]), minlength=n_cells)
+    return np.divide(total, times, out=np.full(n_cells, np.nan), where=times > 0)
+
+
+def _table(spectrum: Spectrum, resampled: np.ndarray, n_counted: int) -> pd.DataFrame:
+    low, high = np.quantile(resampled, [0.025, 0.975], axis=1)
+    direction = np.arange(1, len(low) + 1)
+    return pd.DataFrame(
+        {
+            "direction": direction,
+            "information": spectrum.information,
+            "chance": spectrum.chance,
+            "low": low,
+            "high": high,
+            "p": spectrum.p,
+            "counted": direction <= n_counted,
+        }
+    )
