@@ -37,7 +37,7 @@ def fit(n_shared: int, seed: int) -> MuData:
 def measure(mdata: MuData, n_shared: int, seed: int) -> dict[str, float | str]:
     """Measure a fit; the true latent variables of the same held-out cells are the yardstick."""
     dimension = mdata.uns["clipdim"]["intrinsic_dimension"]
-    check = clipdim.tl.diagnose(mdata).set_index("check").loc["matching"]
+    check = clipdim.tl.diagnose(mdata).checks.set_index("check").loc["matching"]
     return {
         "n_shared": n_shared,
         "seed": seed,

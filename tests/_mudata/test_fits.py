@@ -104,7 +104,7 @@ def test_a_fit_of_an_older_version(old):
     np.testing.assert_allclose(old.obsm["X_clipdim"], before[0], atol=1e-5)
     np.testing.assert_allclose(old.obsm["X_clipdim_complete"], before[1], atol=1e-5)
     stored = {name: table.copy() for name in TABLES if (table := getattr(fit, name)) is not None}
-    assert len(clipdim.tl.diagnose(old)) == len(stored["diagnose"])
+    assert len(clipdim.tl.diagnose(old).checks) == len(stored["diagnose"]) + 1  # shared_dimension
     np.testing.assert_allclose(clipdim.tl.match(old)["foscttm"], stored["match"]["foscttm"], atol=1e-6)
     accuracy = clipdim.tl.classify(old, "cell_type")["accuracy"]
     np.testing.assert_allclose(accuracy, stored["classify"]["accuracy"], atol=1e-6)

@@ -146,7 +146,7 @@ def test_match_and_classify(fitted):
 
 
 def test_diagnose(fitted):
-    table = tl.diagnose(fitted.copy()).set_index("check")
+    table = tl.diagnose(fitted.copy()).checks.set_index("check")
     assert np.isfinite(table.loc[["matching", "positive_similarity", "separation", "overfitting"], "value"]).all()
 
 

@@ -141,7 +141,7 @@ def test_start_alone_is_a_complete_fit(started):
     scores = match(started)
     assert (scores["foscttm"] < 0.02).all()
     assert tl.classify(started, "cell_type")["accuracy"].between(0, 1).all()
-    assert np.isfinite(tl.diagnose(started).set_index("check").loc["matching", "value"])
+    assert np.isfinite(tl.diagnose(started).checks.set_index("check").loc["matching", "value"])
     tl.private(started)
     tl.loadings(started)
     for draw in (pl.history, pl.temperature, pl.similarity, pl.norms, pl.intrinsic_dimension):

@@ -15,6 +15,7 @@ from clipdim._mudata.embeddings import (
     read_split,
     write_embedded,
     write_embeddings,
+    write_shared_information,
     write_split,
 )
 from clipdim._mudata.extracts import encoder_inputs, joined

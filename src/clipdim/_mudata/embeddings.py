@@ -79,6 +79,11 @@ def mean_embedding(embeddings: Mapping[str, np.ndarray], rows: np.ndarray) -> np
     return joint
 
 
+def write_shared_information(mdata: MuData, values: np.ndarray, *, key: str) -> None:
+    """Write the nats that modalities share around each cell, (cells,)."""
+    mdata.obs[_keys.shared_information(key)] = values
+
+
 def read_split(mdata: MuData, key: str) -> np.ndarray:
     """Split of each cell, (cells,) of strings, ``""`` where there is none."""
     column = mdata.obs[_keys.split(key)]

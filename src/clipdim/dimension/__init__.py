@@ -1,4 +1,4 @@
-"""Intrinsic dimension of plain arrays."""
+"""Dimension of plain arrays: of one, and of what several share."""
 
 from typing import TYPE_CHECKING
 

@@ -139,7 +139,7 @@ def shared_dimension(
     found = islands(points, labels, rng)
     n_neighbors = neighborhood_size(found, labels)
     if not n_neighbors:
-        raise TooFewPointsError(_too_few(len(points[0])))
+        raise TooFewPointsError(_too_few(len(np.unique(cell))))
     n_flips = N_FLIPS // 2 if quick else N_FLIPS
     drawn, spectra = _spectra(points, cell, found, n_neighbors, n_flips, rng, both=not quick)
     resampled = [_resampled(spectrum, places.part, rng) for places, spectrum in zip(drawn, spectra, strict=True)]

@@ -8,10 +8,12 @@ import pandas as pd
 from mudata import MuData
 
 from clipdim import _keys, _mudata
-from clipdim.tl._diagnosis import alignment, batches, dimension
+from clipdim.tl._diagnosis import alignment, batches, dimension, sharing
+from clipdim.tl._diagnosis.diagnosis import Diagnosis, verdict_of
 from clipdim.tl._diagnosis.run import Finding, Run, measure
 
 CHECKS: tuple[Callable[[Run], Finding | None], ...] = (
+    sharing.shared_dimension,
     alignment.matching,
     alignment.positive_similarity,
     alignment.separation,
@@ -34,7 +36,7 @@ CHECKS: tuple[Callable[[Run], Finding | None], ...] = (
 )
 
 
-def diagnose(mdata: MuData, *, key: str = _keys.KEY) -> pd.DataFrame:
+def diagnose(mdata: MuData, *, key: str = _keys.KEY) -> Diagnosis:
     """
     Check a fit against what the theory predicts, and say what to do where it falls short.
 
@@ -50,9 +52,13 @@ def diagnose(mdata: MuData, *, key: str = _keys.KEY) -> pd.DataFrame:
 
     Returns
     -------
-    One row for each check: ``check``, ``value``, ``threshold``, ``verdict`` (``"ok"``, ``"note"`` or ``"warning"``) and
-    ``reading``, a sentence or two in plain language. The checks, and what fails them:
+    A result that prints as text and as a table in notebooks. Its ``verdict`` is one line: what to quote, and which
+    checks want a look. Its ``checks`` is a DataFrame with one row for each: ``check``, ``value``, ``threshold``,
+    ``verdict`` (``"ok"``, ``"note"`` or ``"warning"``) and ``reading``, a sentence or two in plain language. The
+    checks, and what fails them:
 
+    - ``shared_dimension``: chance to find so much where nothing is shared; above 0.01 (warning), or the dimensions
+      could not be counted closely.
     - ``matching``: mean share of other cells closer than the own partner; not below what chance can give (warning:
       nothing shared was found).
     - ``positive_similarity``: median similarity of a cell's embeddings; more than 0.2 from 1.
@@ -102,7 +108,8 @@ def diagnose(mdata: MuData, *, key: str = _keys.KEY) -> pd.DataFrame:
     >>> mdata = clipdim.datasets.simulate_citeseq(n_cells=300)
     >>> clipdim.pp.citeseq(mdata)
     >>> clipdim.tl.fit(mdata, out_dim=8, max_epochs=2, progress=False)
-    >>> clipdim.tl.diagnose(mdata).set_index("check").loc["training_length", "reading"]
+    >>> found = clipdim.tl.diagnose(mdata)
+    >>> found.checks.set_index("check").loc["training_length", "reading"]
     'All 2 epochs were trained.'
     """
     fit = _mudata.read_fit(_mudata.require_mudata(mdata), key)
@@ -110,4 +117,4 @@ def diagnose(mdata: MuData, *, key: str = _keys.KEY) -> pd.DataFrame:
     findings = [finding for check in CHECKS if (finding := check(run)) is not None]
     table = pd.DataFrame(map(asdict, findings)).astype({"value": np.float64, "threshold": np.float64})
     _mudata.write_fit(mdata, replace(fit, diagnose=table), key=key)
-    return table.copy()
+    return Diagnosis(verdict_of(fit.shared_dimension, table), table.copy())

@@ -4,6 +4,7 @@ import math
 from dataclasses import replace
 from typing import Any, Literal
 
+import numpy as np
 import torch
 from mudata import MuData
 
@@ -49,9 +50,11 @@ def reduce(
     mdata
         MuData after :func:`clipdim.tl.fit`, with the representations that it was fitted on.
     out_dim
-        Dimensions of the reduced embedding, at most those of the fit. ``"auto"`` rounds the upper end of the joint
-        intrinsic dimension's interval up and adds one to spare, and another where the similarity is the cosine: cells
-        then lie on a sphere, which needs one dimension more than it has.
+        Dimensions of the reduced embedding, at most those of the fit. ``"auto"`` takes the most dimensions that two of
+        the modalities share (``at_most`` of :func:`clipdim.tl.shared_dimension`) and adds one to spare, and another
+        where the similarity is the cosine: cells then lie on a sphere, which needs one dimension more than it has.
+        With three modalities and more, or where shared dimensions were not counted, the upper end of the joint
+        intrinsic dimension's interval counts if that is more.
     key
         Name of the fit.
     key_added
@@ -91,8 +94,8 @@ def reduce(
     KeyError
         If there is no fit of that name, or a representation is missing.
     ValueError
-        If ``out_dim`` is below 1 or above the fit's, is ``"auto"`` and the fit has no joint intrinsic dimension or one
-        above its ``out_dim``; if ``key_added`` is ``key``; if a representation has changed since the fit.
+        If ``out_dim`` is below 1 or above the fit's, is ``"auto"`` and the fit has no dimension or one above its
+        ``out_dim``; if ``key_added`` is ``key``; if a representation has changed since the fit.
     FloatingPointError
         If the loss becomes NaN or infinite. ``mdata`` is unchanged in all these cases.
 
@@ -162,15 +165,27 @@ def _choose_out_dim(out_dim: Any, fit: _mudata.Fit, key: str) -> int:
         return _check.integer(
             "out_dim", out_dim, least=1, most=most, hint=f"the fit {key!r} has {most}, 'auto' chooses"
         )
-    found = fit.intrinsic_dimension[_keys.JOINT]
-    if not math.isfinite(found.high):
-        msg = f"the joint intrinsic dimension of the fit {key!r} is {found.estimate}; pass out_dim as an integer"
+    found = _largest_dimension(fit)
+    if math.isnan(found):
+        msg = (
+            f"the cells of the fit {key!r} are too few for a dimension; run clipdim.tl.shared_dimension(mdata, "
+            f"key={key!r}), or pass out_dim as an integer"
+        )
         raise ValueError(msg)
-    chosen = math.ceil(found.high) + SPARE_DIMENSIONS + (fit.params.recipe.similarity == "cosine")
+    chosen = math.ceil(found) + SPARE_DIMENSIONS + (fit.params.recipe.similarity == "cosine")
     if chosen > most:
         msg = (
-            f"the joint intrinsic dimension of the fit {key!r} is up to {found.high:.2f}, which takes {chosen}, "
-            f"and the fit has {most}; fit with a larger out_dim, or pass out_dim"
+            f"the modalities of the fit {key!r} share up to {found:.3g} dimensions, which takes {chosen}, and the fit "
+            f"has {most}; fit with a larger out_dim, or pass out_dim"
         )
         raise ValueError(msg)
     return max(1, chosen)
+
+
+def _largest_dimension(fit: _mudata.Fit) -> float:
+    """Return the upper bound of what is shared; NaN where nothing was counted."""
+    table, joint = fit.shared_dimension, fit.intrinsic_dimension[_keys.JOINT].high
+    shared = math.nan if table is None else float(table.query("group == 'all'")["at_most"].max())
+    if len(fit.params.modalities) > 2 or math.isnan(shared):  # what others share is not in a pair
+        return float(np.fmax(shared, joint))
+    return shared

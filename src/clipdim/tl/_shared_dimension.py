@@ -130,7 +130,7 @@ def shared_dimension(
     table = pd.concat([one.table for one in found], ignore_index=True)
     spectrum = pd.concat([one.spectrum for one in found if len(one.spectrum)], ignore_index=True)
     _mudata.write_fit(mdata, replace(fit, shared_dimension=table, shared_spectrum=spectrum), key=key)
-    mdata.obs[_keys.shared_information(key)] = _around(whole, mdata.n_obs)
+    _mudata.write_shared_information(mdata, _around(whole, mdata.n_obs), key=key)
     return table.copy()
 
 

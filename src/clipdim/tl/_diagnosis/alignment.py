@@ -20,8 +20,8 @@ def matching(run: Run) -> Finding:
     found = f"{value:.1%} of the other cells come before a cell's own partner, 50 % would be chance"
     nothing = (
         f"Nothing shared was found: {run.cells} find their partner no better than by chance ({value:.2f}, where "
-        f"{threshold:.2f} would tell), so the dimension is that of noise. Check that cells are paired and inputs are "
-        "right; if so, the modalities share nothing that these encoders can find."
+        f"{threshold:.2f} would tell), so the intrinsic dimension is that of noise. Check that cells are paired and "
+        "inputs are right; if so, the modalities share nothing that these encoders can find."
     )
     if run.nothing_shared() or run.held_out:
         good = f"Something shared was found: {found}."

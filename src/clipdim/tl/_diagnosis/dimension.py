@@ -28,12 +28,12 @@ def resolution(run: Run) -> Finding:
     record = run.dimensions[_keys.JOINT]
     value = 1 + max(float(np.median(pair.closer)) for pair in run.pairs) * (record.n_cells - 1)
     what = f"The median cell has its own partner at rank {value:.1f} of {record.n_cells:,}"
-    scale = f"the dimension is read from {record.n_neighbors} neighbours"
+    scale = f"the intrinsic dimension is read from {record.n_neighbors} neighbours"
     return judge(
         *("resolution", value, RESOLUTION, value <= RESOLUTION),
         good=f"{what}; {scale}, a scale on which the embedding is sharp.",
-        bad=f"{what}, but {scale}: on that scale the embeddings show what is not shared, and the dimension is an upper "
-        "bound. Train longer, or with less input_noise where the data have little noise.",
+        bad=f"{what}, but {scale}: on that scale the embeddings show what is not shared, so it is more than what "
+        "is shared. Train longer, or with less input_noise where the data have little noise.",
     )
 
 
@@ -69,9 +69,9 @@ def dimension_settled(run: Run) -> Finding | None:
     change = "rising" if (last > before).all() else "falling" if (last < before).all() else "moving"
     return judge(
         *("dimension_settled", value, SETTLED, value <= SETTLED),
-        good=f"In the last quarter of the epochs the dimension moved by {value:.0%}: it has settled.",
-        bad=f"The dimension is still {change}, by {value:.0%} in the last quarter of the epochs; train longer "
-        "(max_epochs) before reading it.",
+        good=f"In the last quarter of the epochs the intrinsic dimension moved by {value:.0%}: it has settled.",
+        bad=f"The intrinsic dimension is still {change}, by {value:.0%} in the last quarter of the epochs; train "
+        "longer (max_epochs) before reading it.",
     )
 
 
@@ -84,7 +84,7 @@ def room(run: Run) -> Finding:
         return Finding("room", np.nan, ROOM, WARNING, reading)
     full = _reading_of_a_cloud(record.n_cells, out_dim, sphere=not run.inner)
     value = estimate / full
-    reads = f"The dimension reads {record.estimate:.1f} ({record.low:.1f} to {record.high:.1f})"
+    reads = f"The intrinsic dimension reads {record.estimate:.1f} ({record.low:.1f} to {record.high:.1f})"
     if run.nothing_shared():
         reading = f"{reads}, but nothing shared was found (see matching): it is that of noise."
         return Finding("room", value, ROOM, WARNING, reading)
@@ -113,8 +113,8 @@ def sample_size(run: Run) -> Finding:
     return judge(
         *("sample_size", value, SAMPLE_SIZE, value >= SAMPLE_SIZE),
         good=f"{what}: there are enough cells.",
-        bad=f"{what}: these are too few cells for a dimension of this size, and the truth may be higher. Hold out more "
-        "cells, or compare fits of equally many only.",
+        bad=f"{what}: these are too few cells for an intrinsic dimension of this size, and the truth may be higher. "
+        "Hold out more cells, or compare fits of equally many only.",
     )
 
 
@@ -142,7 +142,7 @@ def temperature(run: Run) -> Finding | None:
     return judge(
         *("temperature", value, COOLING, value <= COOLING),
         good=f"{what}; {part}: it has come to rest.",
-        bad=f"{what}; {part}. It is still falling, so the dimension is an upper bound{advice}.",
+        bad=f"{what}; {part}. It is still falling, so the intrinsic dimension is an upper bound{advice}.",
     )
 
 

@@ -57,6 +57,8 @@ class Run:
     """How much better than chance neighbours name the batch, from 0 to 1."""
     learning: pd.DataFrame | None
     """Validation losses of the shares of what was learned, by which one was kept."""
+    shared: pd.DataFrame | None
+    """What each pair of modalities shares, of all cells."""
     counts: dict[str, pd.DataFrame]
     """Cells by category and batch, for each column of ``.obs`` that has categories; empty without a batch key."""
 
@@ -145,6 +147,7 @@ def measure(mdata: MuData, fit: _mudata.Fit, embeddings: _mudata.Embeddings, key
         batches=batches,
         batch_skill=skill,
         learning=fit.learning,
+        shared=None if fit.shared_dimension is None else fit.shared_dimension.query("group == 'all'"),
         counts=tables,
     )
 
