@@ -486,7 +486,8 @@ def test_few_cells_for_the_dimension(sound, n_cells, verdict):
         record.update(estimate=9.0, n_cells=n_cells)
     table = diagnose(sound).checks.set_index("check")
     assert table.loc["sample_size", "verdict"] == verdict
-    assert ("too few cells for an intrinsic dimension of this size" in table.loc["sample_size", "reading"]) == (verdict == "note")
+    too_few = "too few cells for an intrinsic dimension of this size" in table.loc["sample_size", "reading"]
+    assert too_few == (verdict == "note")
 
 
 def test_no_dimension_at_all(make_mdata):

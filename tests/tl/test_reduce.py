@@ -239,13 +239,17 @@ def test_bad_arguments(fitted, unchanged, arguments, error, message):
 def test_auto_that_cannot_be(fitted, unchanged):
     joint = fitted.uns["clipdim"]["intrinsic_dimension"]["joint"]
     joint["estimate"] = joint["low"] = joint["high"] = np.nan
-    with pytest.raises(ValueError, match=r"'clipdim' is nan; pass out_dim as an integer"):
+    shared = fitted.uns["clipdim"].pop("shared_dimension")
+    with pytest.raises(ValueError, match=r"too few for a dimension; run .*, or pass out_dim as an integer"):
         reduce(fitted, **QUICK)
     assert SLOT not in fitted.obsm
     assert KEY not in fitted.uns
     joint["estimate"] = joint["low"] = 1.5
     joint["high"] = 9.5
-    with unchanged(fitted), pytest.raises(ValueError, match=r"up to 9\.50, which takes 12, and the fit has 10;"):
+    with unchanged(fitted), pytest.raises(ValueError, match=r"up to 9\.5 dimensions, which takes 12, and the fit has 10;"):
+        reduce(fitted, **QUICK)
+    fitted.uns["clipdim"]["shared_dimension"] = shared.assign(at_most=9)
+    with unchanged(fitted), pytest.raises(ValueError, match=r"up to 9 dimensions, which takes 11, and the fit has 10;"):
         reduce(fitted, **QUICK)
 
 

@@ -95,7 +95,8 @@ def shared_dimension(
     Parameters
     ----------
     *embeddings
-        Two or more arrays, (rows x columns), row i of each the same cell. Directions count, not lengths.
+        Two or more arrays, (rows x columns), row i of each the same cell. Rows that all have length one are taken as
+        points on the sphere.
     parts
         Which fit each row comes from, (rows,): neighbourhoods lie within a fit.
     cells

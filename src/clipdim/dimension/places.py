@@ -18,6 +18,8 @@ NEIGHBOR_SHARE = 1 / 7
 MOST_CELLS = 4_000
 # anchors for each time that their neighbours would hold all cells
 COVERAGE = 3
+# rows whose lengths differ by less from 1 lie on the sphere
+UNIT = 1e-3
 # of the cells that may lie in islands too small for a neighbourhood
 LOST = 0.2
 
@@ -88,7 +90,7 @@ def draw_places(
         for near in _around_anchors(embeddings[island.modality][island.rows], n_neighbors, rng)
     ]
     rows = np.array([near for _, near in drawn])
-    coordinates = [tangent(points[rows].astype(np.float64)) for points in embeddings]
+    coordinates = [flattened(points, rows) for points in embeddings]
     return Places(coordinates, cells[rows], np.array([part for part, _ in drawn]))
 
 
@@ -98,12 +100,20 @@ def _around_anchors(points: np.ndarray, n_neighbors: int, rng: np.random.Generat
     yield from NearestNeighbors(n_neighbors=n_neighbors).fit(points).kneighbors(anchors, return_distance=False)
 
 
+def flattened(points: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """Centred coordinates of each place, (places x neighbours x columns); on a sphere, where its curvature is gone."""
+    lengths = np.linalg.norm(points, axis=1)
+    values = points[rows].astype(np.float64)
+    if np.abs(lengths - 1).max() < UNIT:
+        return tangent(values)
+    return values - values.mean(axis=1, keepdims=True)
+
+
 def tangent(points: np.ndarray) -> np.ndarray:
     """Map unit vectors, (places x neighbours x columns), by the sphere's logarithm at the mean of each place.
 
-    On the sphere itself its curvature would count as one more direction. Other vectors are brought to length one.
+    On the sphere itself its curvature would count as one more direction.
     """
-    points = points / np.linalg.norm(points, axis=2, keepdims=True).clip(1e-12)
     middle = points.mean(axis=1, keepdims=True)
     middle /= np.linalg.norm(middle, axis=2, keepdims=True).clip(1e-12)
     cosine = np.clip((points * middle).sum(axis=2, keepdims=True), -1, 1)

@@ -3,5 +3,6 @@
 from clipdim.pp._citeseq import citeseq
 from clipdim.pp._protein import protein
 from clipdim.pp._rna import rna
+from clipdim.pp._thin import thin
 
-__all__ = ["citeseq", "protein", "rna"]
+__all__ = ["citeseq", "protein", "rna", "thin"]

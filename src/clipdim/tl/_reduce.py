@@ -84,7 +84,8 @@ def reduce(
     ``mdata.obs["{key}_split"]`` : categorical
         The split of the fit.
     ``mdata.uns[key]`` : dict
-        What :func:`clipdim.tl.fit` writes; ``params`` also has ``reduced_from`` and ``method``. The ``loss`` in
+        What :func:`clipdim.tl.fit` writes, what modalities share as the fit ``key`` has it; ``params`` also has
+        ``reduced_from`` and ``method``. The ``loss`` in
         ``history`` is that of the training, for ``"distill"`` the cross-entropy; ``"pca"`` leaves one row without.
 
     Raises
@@ -140,6 +141,9 @@ def reduce(
         _warm_up(model, recipe)
     objective = Distillation(large) if method == "distill" else None
     result = run(data, model, settings, objective=objective, trained=method != "pca")
+    # what modalities share is not changed by fewer columns
+    kept = replace(result.fit, shared_dimension=fit.shared_dimension, shared_spectrum=fit.shared_spectrum)
+    result = replace(result, fit=kept)
     return result.after(fit.params, reduced_from=key, method=method).write(mdata, key_added, copy=copy)
 
 

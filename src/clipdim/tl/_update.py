@@ -15,6 +15,7 @@ from clipdim.fitting.replay import read_new_sample, replay
 from clipdim.fitting.restoring import refuse_changed, stored_inputs, stored_model
 from clipdim.fitting.run import run
 from clipdim.fitting.settings import Settings, check_holdout, check_key_added
+from clipdim.fitting.sharing import with_sharing
 from clipdim.fitting.shift import Shift
 
 # the whole rate of the fit moves old cells twice as far and matches new ones no better
@@ -173,7 +174,7 @@ def update(
     # encoders of modalities that the new sample lacks stay as they are
     encoders = {**fit.encoders, **result.fit.encoders}
     result = replace(result, fit=replace(result.fit, encoders=encoders, shift=shift.table()))
-    return result.write(query, key_added, copy=copy)
+    return with_sharing(result).write(query, key_added, copy=copy)
 
 
 def _shared_modalities(query: MuData, fit: _mudata.Fit) -> list[str]:
