@@ -47,15 +47,15 @@ def measure(mdata: MuData, label_keys: list[str]) -> dict[str, str]:
     for query, target in matching.index:
         lines[f"top-0.5 % matching, {query} to {target}"] = f"{matching.loc[(query, target), 'top_alpha']:.3f}"
     lines["FOSCTTM"] = f"{matching['foscttm'].mean():.3f}"
-    for name, found in mdata.uns["clipdim"]["intrinsic_dimension"].items():
-        interval = f"{found['low']:.1f} to {found['high']:.1f}"
-        lines[f"intrinsic dimension, {name}"] = f"{found['estimate']:.1f} ({interval})"
+    shared = clipdim.tl.shared_dimension(mdata, progress=False).iloc[0]
+    lines["shared dimensions"] = f"{shared['at_least']} to {shared['at_most']}, best estimate {shared['estimate']:.1f}"
+    lines["information"] = f"{shared['information']:.2f} of at most {shared['information_ceiling']:.2f} nats"
     lines["temperature"] = f"{mdata.uns['clipdim']['temperature']:.3f}"
     return lines
 
 
 def overview(mdata: MuData, label_key: str, path: Path) -> Path:
-    """Save one figure with the UMAP, the similarities and the intrinsic dimension."""
+    """Save one figure with the UMAP, the similarities and what is shared."""
     # the exact search: the approximate one compiles itself for a minute when first used
     sc.pp.neighbors(mdata, use_rep="X_clipdim", transformer="sklearn")
     sc.tl.umap(mdata)
@@ -63,7 +63,7 @@ def overview(mdata: MuData, label_key: str, path: Path) -> Path:
     title, colours = "UMAP of the joint embedding", sns.color_palette("colorblind").as_hex()
     sc.pl.umap(mdata, color=label_key, palette=colours, ax=axes[0], show=False, frameon=False, title=title)
     clipdim.pl.similarity(mdata, ax=axes[1])
-    clipdim.pl.intrinsic_dimension(mdata, ax=axes[2])
+    clipdim.pl.shared_dimension(mdata, ax=axes[2])
     figure.savefig(path, dpi=150)
     plt.close(figure)
     return path
@@ -72,7 +72,7 @@ def overview(mdata: MuData, label_key: str, path: Path) -> Path:
 def plot(mdata: MuData, label_keys: list[str], folder: Path) -> list[Path]:
     """Save every figure as a PNG."""
     figures = {name: (getattr(clipdim.pl, name), {}) for name in ("history", "temperature", "similarity", "norms")}
-    figures["intrinsic_dimension"] = (clipdim.pl.intrinsic_dimension, {})
+    figures |= {name: (getattr(clipdim.pl, name), {}) for name in ("shared_dimension", "intrinsic_dimension")}
     for label_key in label_keys:
         figures[f"accuracy_{label_key}"] = (clipdim.pl.accuracy, {"label_key": label_key})
         figures[f"confusion_{label_key}"] = (clipdim.pl.confusion, {"label_key": label_key})

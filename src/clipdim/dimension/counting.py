@@ -156,7 +156,7 @@ def shared_dimension(
         low=low,
         high=high,
         at_least=int(low),
-        at_most=max(int(high), hidden, *map(_with_hidden, spectra)),
+        at_most=max(int(high), hidden, _with_hidden(spectrum), *map(_perhaps, spectra)),
         p_value=p_value,
         groups_only=n_counted == 0 and p_value < SOMETHING and several,
         spectrum=_table(spectrum, resampled[0], n_counted),
@@ -228,6 +228,12 @@ def _significant(spectrum: Spectrum) -> int:
     return int((spectrum.z > SIGNIFICANT).cumprod().sum())
 
 
+def _perhaps(spectrum: Spectrum) -> int:
+    """Count the significant directions that have enough information to be real."""
+    information = spectrum.information[: _significant(spectrum)]
+    return int((information > PERHAPS_OF_FIRST * spectrum.information[0]).cumprod().sum())
+
+
 def _above_shares(information: np.ndarray) -> np.ndarray:
     """Count those of significant directions that have enough information, (directions x ...)."""
     if not len(information):
@@ -268,8 +274,7 @@ def _with_hidden(spectrum: Spectrum) -> int:
     Behind a cliff none: where even a steeper fall than any before would have left the next direction in sight.
     Where the spectrum sinks into noise, it is taken to go on as slowly as it ever fell.
     """
-    information = spectrum.information
-    n = int((information[: _significant(spectrum)] > PERHAPS_OF_FIRST * information[0]).cumprod().sum())
+    information, n = spectrum.information, _perhaps(spectrum)
     if n == 0 or n < _significant(spectrum):
         return n
     last, enough = information[n - 1], OF_FIRST * information[0]

@@ -12,7 +12,7 @@ from tqdm.auto import tqdm
 from clipdim import _keys, _mudata
 from clipdim.contrast import RECIPES, info_nce
 from clipdim.dimension import SharedDimension, TooFewPointsError, shared_dimension
-from clipdim.fitting.learning import learn
+from clipdim.fitting.learning import learn, new_model
 from clipdim.fitting.run import Result
 from clipdim.fitting.settings import Settings
 
@@ -143,9 +143,17 @@ def measure_sharing(
 
 
 def with_sharing(result: Result) -> Result:
-    """Return the result of a run with what its held-out cells say of the shared dimension, counted the quick way."""
-    data = result.data
-    part = _part(data, data.held_out, data.held_out, result.fit, result.by_modality)
+    """Return the result of a run with what its held-out cells say of the shared dimension, counted the quick way.
+
+    Encoders without a linear start bend what batches share, so that more directions would count: with batches, their
+    start is measured in their place.
+    """
+    data, params, by_modality = result.data, result.fit.params, result.by_modality
+    if data.batches is not None and params.recipe.start == "random":
+        settings = Settings(device=torch.device(params.device), random_state=params.random_state)
+        start = new_model(data, max(params.out_dim, FEWEST_COLUMNS), RECIPES["default"], settings)
+        by_modality = {name: start.embed(name, torch.from_numpy(x))[0] for name, x in data.values.items()}
+    part = _part(data, data.held_out, data.held_out, result.fit, by_modality)
     found = measure_sharing([part], cells=_keys.HELD_OUT, quick=True)
     return replace(result, fit=replace(result.fit, shared_dimension=found.table, shared_spectrum=found.spectrum))
 

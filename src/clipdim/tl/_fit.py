@@ -126,8 +126,10 @@ def fit(
     ``mdata.uns[key]`` : dict
         ``params``; ``history`` (DataFrame by epoch; the held-out measures of the last row are of what is kept);
         ``temperature``, with three modalities and more the geometric mean over their pairs; ``pairs`` (DataFrame:
-        temperature, similarities on held-out cells, and the dimension that the two share); ``intrinsic_dimension`` of
-        each modality and of the joint embedding, with a 95 % interval; ``encoders`` (weights, input scaling
+        temperature, similarities on held-out cells, and the intrinsic dimension of what one embedding says of the
+        other); ``shared_dimension`` and ``shared_spectrum`` (DataFrames: how many dimensions the modalities share,
+        counted on the held-out cells, see :func:`clipdim.tl.shared_dimension`); ``intrinsic_dimension`` of each
+        modality's embedding and of the joint one, with a 95 % interval; ``encoders`` (weights, input scaling
         included); ``features``; ``version``; ``learning``, unless the recipe is ``"paper"`` or ``"batches"``
         (DataFrame: the ``share`` of what was learned and the ``input_noise`` that were tried, the share of the
         information ``hidden_by_noise`` early on, ``loss`` on the ``n_cells`` left out, in nats, and which one was
