@@ -11,8 +11,8 @@ from matplotlib.axes import Axes
 
 from clipdim import pl
 
-# of several fits and of new cells: test_sweep.py, test_reliability.py
-FIGURES = [name for name in pl.__all__ if name not in ("sweep", "reliability")]
+# of several fits and of new cells: test_sweep.py, test_reliability.py; without axes: test_sharing.py
+FIGURES = [name for name in pl.__all__ if name not in ("sweep", "reliability", "diagnose")]
 PANELS = {"history": 3, "snapshots": 3, "loadings": 2}
 PROJECTIONS = {"snapshots": "3d"}
 
@@ -20,7 +20,10 @@ PROJECTIONS = {"snapshots": "3d"}
 def _state(mdata):
     """Everything that a figure could change, as bytes and text."""
     frames = {"mdata": mdata.obs, **{name: adata.obs for name, adata in mdata.mod.items()}}
-    frames |= {name: mdata.uns["clipdim"][name] for name in ("history", "classify", "confusion", "loadings")}
+    frames |= {
+        name: mdata.uns["clipdim"][name]
+        for name in ("history", "classify", "confusion", "loadings", "shared_dimension", "shared_spectrum")
+    }
     arrays = [mdata.obsm["X_clipdim"], *(adata.obsm["X_clipdim"] for adata in mdata.mod.values())]
     uns = {name: value for name, value in mdata.uns["clipdim"].items() if name not in frames}
     return (
@@ -107,7 +110,9 @@ def test_text_is_legible_and_inside_the_figure(name, make_fitted):
     assert box.y1 <= height + 0.02
 
 
-@pytest.mark.parametrize("name", [name for name in FIGURES if name not in ("temperature", "loadings")])
+@pytest.mark.parametrize(
+    "name", [name for name in FIGURES if name not in ("temperature", "loadings", "shared_dimension")]
+)
 def test_says_that_no_cells_were_held_out(name, make_fitted):
     axes = np.atleast_1d(getattr(pl, name)(make_fitted(200, holdout=0)))
     shown = [text.get_text() for text in axes[0].figure.findobj(mpl.text.Text)]

@@ -19,7 +19,7 @@ from clipdim.dimension.shared_spectrum import N_FLIPS, SIGNIFICANT, Spectrum, sp
 OF_FIRST = 0.02
 OF_PREVIOUS = 0.1
 # and may be one if it has so much
-PERHAPS_OF_FIRST = 0.01
+PERHAPS_OF_FIRST = 0.005
 N_RESAMPLES = 200
 # of a neighbourhood half as large, below which it says too little
 FEWEST_OF_SECOND = 100

@@ -1,6 +1,7 @@
 """The intrinsic dimension along training, as ``pl.intrinsic_dimension`` draws it."""
 
 import numpy as np
+import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
@@ -20,8 +21,9 @@ def draw_training(fit: Fit, ax: Axes | None) -> Axes:
     for name in modalities:
         column = _keys.of_modality("intrinsic_dimension", name)
         if column in table:
-            curve(ax, table[column], color=colors[name])
-            top = np.nanmax([top, table[column].max()])
+            values = table[column] * _to_all_cells(table[column], final[name].estimate)
+            curve(ax, values, color=colors[name])
+            top = np.nanmax([top, values.max()])
     shown = [name for name in (*modalities, _keys.JOINT) if name in final]
     for place, name in enumerate(shown):
         record = final[name]
@@ -52,6 +54,13 @@ def draw_training(fit: Fit, ax: Axes | None) -> Axes:
     legend_above(ax, title=f"{record.n_cells:,} {cells_text(record.cells)}, {record.n_neighbors} neighbours")
     finish(ax)
     return ax
+
+
+def _to_all_cells(around_some: pd.Series, around_all: float) -> float:
+    """Ratio of the estimate around all cells to that around the few of each epoch, which are always the same."""
+    recorded = around_some.dropna()
+    ratio = around_all / recorded.iloc[-1] if len(recorded) else np.nan
+    return float(ratio) if np.isfinite(ratio) else 1.0
 
 
 def _mark_out_dim(ax: Axes, out_dim: int, top: float) -> None:

@@ -21,11 +21,14 @@ def intrinsic_dimension(
     """
     Draw the intrinsic dimension of each modality's embedding: along training, by group, or around each cell on a map.
 
+    This is a property of the embeddings, in which some of one modality's own may be left. How many dimensions the
+    modalities share is drawn by :func:`clipdim.pl.shared_dimension`.
+
     **Along training**, by default. The final estimates, of each modality and of the joint embedding, stand to the
-    right of the last epoch with their intervals. The curves are of at most 5,000 cells and usually 500, around 100 of
-    them, so they are rougher. The dashed line marks ``out_dim``; where that is far above the estimates it lies outside,
-    and is only named. The theory has the intrinsic dimension settle at the number of shared dimensions, whatever
-    ``out_dim`` is (Gui, Ma and Ma, NeurIPS 2025, section 3.2).
+    right of the last epoch with their intervals. The curves are taken around the same 100 cells in each epoch, and
+    brought to the final estimate, around all cells, by one factor: they end at it. The dashed line marks ``out_dim``;
+    where that is far above the estimates it lies outside, and is only named. The theory has the intrinsic dimension
+    settle at the number of shared dimensions, whatever ``out_dim`` is (Gui, Ma and Ma, NeurIPS 2025, section 3.2).
 
     **By group**, with ``groupby``. Groups are in order of the joint dimension, with 95 % intervals and the number of
     their cells. The more cells, the higher the estimate: compare groups that were measured with ``n_per_group``.
