@@ -1,5 +1,5 @@
 """
-Read dimension of groups that share two or six dimensions, from equally many cells of each and from all.
+Shared dimensions of groups that share two or six, and their intrinsic dimension from equally many cells and from all.
 
 ``python -m benchmarks.dimension.known_by_group`` writes to ``known_by_group.md``, with shared features that are the
 same in both modalities and with ones that differ by noise. Half of the cells are held out, and measured.
@@ -48,6 +48,7 @@ def known(seeds: list[int]) -> pd.DataFrame:
             n = fitted.n_at_a_time
             ranks, reads = partner_rank(fitted), by_group(fitted.joint, fitted.labels, n)
             clipdim.tl.intrinsic_dimension(mdata, key_added="dimension")
+            counted = clipdim.tl.shared_dimension(mdata, groupby="group", progress=False).set_index("group")["estimate"]
             around = 1 / (1 / mdata.obs["dimension"]).groupby(mdata.obs["group"].astype(str)).mean()
             for group, (name, shared) in enumerate(truth.items()):
                 rows.append(
@@ -55,6 +56,7 @@ def known(seeds: list[int]) -> pd.DataFrame:
                         "noise between the modalities": f"{noise:g}",
                         "shared": SHARED[group],
                         "cells of the group": f"{SIZES[group]:,}",
+                        "shared dimensions counted": counted[name],
                         "truth reads": mle(shared[:n]),
                         "equally many cells": reads[name],
                         "all cells of the group": mle(fitted.joint[fitted.labels == name]),

@@ -62,12 +62,13 @@ def spectrum_of(places: Places, rng: np.random.Generator, *, n_flips: int = N_FL
     modality, which modalities that share nothing else may have in common, and how places overlap.
     """
     rest = list(places.coordinates)
+    scales = [np.square(values).sum(axis=(1, 2)) for values in rest]
     earlier: list[np.ndarray] = []
     n_neighbors = rest[0].shape[1]
     inflation = _inflation([], n_neighbors)
     rows: list[tuple[np.ndarray, float, float, float]] = []
     while True:
-        bases = [_basis(values) for values in rest]
+        bases = [_basis(values, scale) for values, scale in zip(rest, scales, strict=True)]
         variates, found = _leading(bases)
         chance = np.array([_by_chance(bases, places.cells, inflation, rng) for _ in range(n_flips)])
         medians = np.median(chance, axis=1)
@@ -84,12 +85,14 @@ def spectrum_of(places: Places, rng: np.random.Generator, *, n_flips: int = N_FL
     return Spectrum(above, medians_found, chances, np.maximum(errors, 1e-12), n_flips, full)
 
 
-def _basis(values: np.ndarray) -> np.ndarray:
-    """Orthonormal basis of the leading components of each place, (places x neighbours x components)."""
+def _basis(values: np.ndarray, scale: np.ndarray) -> np.ndarray:
+    """Orthonormal basis of the leading components of each place, (places x neighbours x components).
+
+    ``scale`` is the variance of the place before anything was regressed out: what is far below is rounding.
+    """
     variances, vectors = np.linalg.eigh(values.transpose(0, 2, 1) @ values)
     variances, vectors = variances[:, None, : -N_COMPONENTS - 1 : -1], vectors[:, :, : -N_COMPONENTS - 1 : -1]
-    # variances are exact to some 1e-15 of the first one: below that there is nothing but rounding
-    kept = variances > 1e-10 * variances[:, :, :1].clip(1e-24)
+    kept = variances > 1e-10 * scale[:, None, None].clip(1e-24)
     return (values @ vectors) * (kept / np.sqrt(np.where(kept, variances, 1)))
 
 
