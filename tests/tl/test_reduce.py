@@ -246,7 +246,10 @@ def test_auto_that_cannot_be(fitted, unchanged):
     assert KEY not in fitted.uns
     joint["estimate"] = joint["low"] = 1.5
     joint["high"] = 9.5
-    with unchanged(fitted), pytest.raises(ValueError, match=r"up to 9\.5 dimensions, which takes 12, and the fit has 10;"):
+    with (
+        unchanged(fitted),
+        pytest.raises(ValueError, match=r"up to 9\.5 dimensions, which takes 12, and the fit has 10;"),
+    ):
         reduce(fitted, **QUICK)
     fitted.uns["clipdim"]["shared_dimension"] = shared.assign(at_most=9)
     with unchanged(fitted), pytest.raises(ValueError, match=r"up to 9 dimensions, which takes 11, and the fit has 10;"):

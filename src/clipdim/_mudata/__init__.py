@@ -32,6 +32,7 @@ from clipdim._mudata.preprocessing import (
     find_modality,
     raw_counts,
     stored_record,
+    with_columns_of,
     write_prepared,
 )
 from clipdim._mudata.private import Private, read_private, write_private

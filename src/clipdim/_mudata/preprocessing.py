@@ -49,6 +49,12 @@ def find_modality(mdata: MuData, names: Sequence[str], *, given: str | None, cal
     return found[0]
 
 
+def with_columns_of(mdata: MuData, other: MuData) -> MuData:
+    """Return a new MuData, with the columns that its cells have in another."""
+    mdata.obs = other.obs.reindex(mdata.obs_names)
+    return mdata
+
+
 def raw_counts(mdata: MuData, modality: str, *, otherwise: str = "") -> tuple[Any, pd.Index]:
     """Return the raw counts as they lie in the modality, (cells x features), not copied, and the features' names.
 

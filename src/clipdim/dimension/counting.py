@@ -2,31 +2,23 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import combinations
 
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
-from scipy.stats import norm
 
 from clipdim import _check
+from clipdim.dimension.alignment import alignment
+from clipdim.dimension.bounds import above_shares, interval, perhaps, resampled, with_hidden
 from clipdim.dimension.estimation import TooFewPointsError, require_points
 from clipdim.dimension.places import FEWEST_NEIGHBORS, Island, Places, draw_places, islands, neighborhood_size
-from clipdim.dimension.shared_spectrum import N_FLIPS, SIGNIFICANT, Spectrum, spectrum_of
+from clipdim.dimension.shared_spectrum import N_FLIPS, Spectrum, spectrum_of
 
-# a direction counts that has so much of the information of the first one, and of the one before it: what is left of
-# curved directions has 0.3 to 4 % of the first and less than 7 % of the last one, behind a cliff
-OF_FIRST = 0.02
-OF_PREVIOUS = 0.1
-# and may be one if it has so much
-PERHAPS_OF_FIRST = 0.005
-N_RESAMPLES = 200
 # of a neighbourhood half as large, below which it says too little
 FEWEST_OF_SECOND = 100
 # of the cells that a neighbourhood may have where there are many directions
 LARGEST_SHARE = 0.4
-# than the slowest fall of information from one direction to the next: such a step is a cliff
-STEEPER = 0.25
+# one in a hundred unrelated pairs passes for related
 SOMETHING = 0.01
 
 
@@ -143,23 +135,23 @@ def shared_dimension(
         raise TooFewPointsError(_too_few(len(np.unique(cell))))
     n_flips = N_FLIPS // 2 if quick else N_FLIPS
     drawn, spectra = _spectra(points, cell, found, n_neighbors, n_flips, rng, both=not quick)
-    resampled = [_resampled(spectrum, places.part, rng) for places, spectrum in zip(drawn, spectra, strict=True)]
-    counts = [_above_shares(one[: _significant(spectrum)]) for one, spectrum in zip(resampled, spectra, strict=True)]
+    drawn_anew = [resampled(spectrum, places.part, rng) for places, spectrum in zip(drawn, spectra, strict=True)]
+    counts = [above_shares(one, spectrum) for one, spectrum in zip(drawn_anew, spectra, strict=True)]
     places, spectrum = drawn[0], spectra[0]
-    n_counted = int(_above_shares(spectrum.information[: _significant(spectrum)]))
-    p_value = min(1.0, 2 * min(float(spectrum.p[0]), _alignment(points, labels)))
+    n_counted = int(above_shares(spectrum.information, spectrum))
+    p_value = min(1.0, 2 * min(float(spectrum.p[0]), alignment(points, labels)))
     several = len(found) > len({(island.part, island.group, island.modality) for island in found})
-    low, high = _interval(counts, spectra)
+    low, high = interval(counts, spectra)
     hidden = 1 if p_value < SOMETHING and not several else 0
     return SharedDimension(
         estimate=float(counts[0].mean()),
         low=low,
         high=high,
         at_least=int(low),
-        at_most=max(int(high), hidden, _with_hidden(spectrum), *map(_perhaps, spectra)),
+        at_most=max(int(high), hidden, with_hidden(spectrum), *map(perhaps, spectra)),
         p_value=p_value,
         groups_only=n_counted == 0 and p_value < SOMETHING and several,
-        spectrum=_table(spectrum, resampled[0], n_counted),
+        spectrum=_table(spectrum, drawn_anew[0], n_counted),
         n_neighbors=places.cells.shape[1],
         n_places=len(places.cells),
         around=_around(spectrum, places, n_counted, cell.max() + 1),
@@ -193,7 +185,7 @@ def _require(
         if given.shape != (n_rows,):
             msg = f"{name} has shape {given.shape}; expected one value for each of the {n_rows} rows"
             raise ValueError(msg)
-        codes.append(np.unique(given, return_inverse=True)[1])
+        codes.append(pd.factorize(given, use_na_sentinel=False)[0])
     return points, np.stack(codes[:2], axis=1), codes[2]
 
 
@@ -221,90 +213,6 @@ def _spectra(
     if both and n_neighbors // 2 >= FEWEST_OF_SECOND:
         spectra.append(read(n_neighbors // 2))
     return [places for places, _ in spectra], [spectrum for _, spectrum in spectra]
-
-
-def _significant(spectrum: Spectrum) -> int:
-    """Count the directions, from the first on, that are more than chance."""
-    return int((spectrum.z > SIGNIFICANT).cumprod().sum())
-
-
-def _perhaps(spectrum: Spectrum) -> int:
-    """Count the significant directions that have enough information to be real."""
-    information = spectrum.information[: _significant(spectrum)]
-    return int((information > PERHAPS_OF_FIRST * spectrum.information[0]).cumprod().sum())
-
-
-def _above_shares(information: np.ndarray) -> np.ndarray:
-    """Count those of significant directions that have enough information, (directions x ...)."""
-    if not len(information):
-        return np.zeros(information.shape[1:], dtype=int)
-    previous = np.concatenate([information[:1], information[:-1]])
-    enough = (information > 0) & (information >= OF_FIRST * information[0]) & (information >= OF_PREVIOUS * previous)
-    return enough.cumprod(axis=0).sum(axis=0)
-
-
-def _resampled(spectrum: Spectrum, part: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Resample fits, and neighbourhoods within them: (directions x N_RESAMPLES) information above chance."""
-    members = [np.flatnonzero(part == one) for one in np.unique(part)]
-    chosen = []
-    for _ in range(N_RESAMPLES):
-        own = [members[i] for i in rng.integers(len(members), size=len(members))]
-        # as many of each resample, whatever the fits have
-        places = np.concatenate([rng.choice(one, len(one)) for one in own])
-        chosen.append(np.resize(places, len(part)))
-    found = np.median(spectrum.above_chance[:, np.array(chosen)], axis=2)
-    # the median of what is above the mean by chance is not zero by chance
-    return found + (spectrum.information - np.median(spectrum.above_chance, axis=1))[:, None]
-
-
-def _interval(counts: list[np.ndarray], spectra: list[Spectrum]) -> tuple[float, float]:
-    """Take the ends of the 95 % interval over both sizes of neighbourhood.
-
-    A spectrum of small ones that had to stop early says no end.
-    """
-    first = counts[0].mean()
-    told = [n for n, spectrum in zip(counts, spectra, strict=True) if not (spectrum.full and n.mean() < first)]
-    ends = np.array([np.quantile(n, [0.025, 0.975], method="nearest") for n in told or counts[:1]])
-    return float(ends[:, 0].min()), float(ends[:, 1].max())
-
-
-def _with_hidden(spectrum: Spectrum) -> int:
-    """Count the directions that are more than chance, and those that noise may hide.
-
-    Behind a cliff none: where even a steeper fall than any before would have left the next direction in sight.
-    Where the spectrum sinks into noise, it is taken to go on as slowly as it ever fell.
-    """
-    information, n = spectrum.information, _perhaps(spectrum)
-    if n == 0 or n < _significant(spectrum):
-        return n
-    last, enough = information[n - 1], OF_FIRST * information[0]
-    slowest = float(np.clip((information[1:n] / information[: n - 1]).max(initial=0.5), 0.05, 0.9))
-    unseen = information[n] + 2 * spectrum.error[n] if n < len(information) else last
-    if last < enough or unseen < STEEPER * slowest * last:
-        return n
-    return n + int(np.ceil(np.log(enough / last) / np.log(slowest)))
-
-
-def _alignment(points: list[np.ndarray], labels: np.ndarray) -> float:
-    """Chance that partners with permuted cells are as similar, within parts and groups; the smallest of all pairs.
-
-    Mean and variance of the sum of inner products over permutations are exact.
-    """
-    part, strata = (np.unique(one, axis=0, return_inverse=True)[1].ravel() for one in (labels[:, 0], labels))
-    part_of = np.zeros(strata.max() + 1, dtype=int)
-    part_of[strata] = part
-    smallest, pairs = 1.0, list(combinations(range(len(points)), 2))
-    for i, j in pairs:
-        above, variance = np.zeros((2, len(part_of)))
-        for stratum in range(len(part_of)):
-            rows = strata == stratum
-            u, v = (points[one][rows] - points[one][rows].mean(axis=0) for one in (i, j))
-            above[stratum] = (u * v).sum()
-            variance[stratum] = ((u.T @ u) * (v.T @ v)).sum() / max(rows.sum() - 1, 1)
-        z = np.bincount(part_of, above) / np.sqrt(np.bincount(part_of, variance)).clip(1e-150)
-        # parts have cells in common, or cells that the others were trained on: their mean is not surer than one
-        smallest = min(smallest, float(norm.sf(z.mean())))
-    return min(1.0, smallest * len(pairs))
 
 
 def _around(spectrum: Spectrum, places: Places, n_counted: int, n_cells: int) -> np.ndarray:

@@ -1,7 +1,7 @@
 """The shared spectrum: how much each further direction that embeddings share tells, from local correlations."""
 
 from dataclasses import dataclass
-from itertools import combinations_with_replacement
+from itertools import combinations, combinations_with_replacement
 from math import comb
 
 import numpy as np
@@ -35,6 +35,8 @@ class Spectrum:
     """(directions,) median over the places by chance, mean over the flips."""
     error: np.ndarray
     """(directions,) standard deviation of that median over the flips."""
+    of_pairs: float
+    """Median information of the first direction of the pair that shares least; 0 where there is one pair only."""
     n_flips: int
     full: bool
     """Whether it ended because more directions cannot be told with so few neighbours."""
@@ -51,8 +53,9 @@ class Spectrum:
 
     @property
     def p(self) -> np.ndarray:
-        """(directions,) chance to find so much where nothing is shared; the error is known from a few flips only."""
-        return t.sf(self.z, self.n_flips - 1)
+        """(directions,) chance to find so much where no more is shared; no direction is surer than one before it."""
+        # the error is known from a few flips only
+        return np.maximum.accumulate(t.sf(self.z, self.n_flips - 1))
 
 
 def spectrum_of(places: Places, rng: np.random.Generator, *, n_flips: int = N_FLIPS) -> Spectrum:
@@ -65,24 +68,26 @@ def spectrum_of(places: Places, rng: np.random.Generator, *, n_flips: int = N_FL
     scales = [np.square(values).sum(axis=(1, 2)) for values in rest]
     earlier: list[np.ndarray] = []
     n_neighbors = rest[0].shape[1]
-    inflation = _inflation([], n_neighbors)
+    inflation, of_pairs = _inflation([], n_neighbors), 0.0
     rows: list[tuple[np.ndarray, float, float, float]] = []
     while True:
         bases = [_basis(values, scale) for values, scale in zip(rest, scales, strict=True)]
+        if not rows and len(bases) > 2:
+            of_pairs = min(float(np.median(_leading(list(pair))[1])) for pair in combinations(bases, 2))
         variates, found = _leading(bases)
         chance = np.array([_by_chance(bases, places.cells, inflation, rng) for _ in range(n_flips)])
         medians = np.median(chance, axis=1)
         rows.append((found - chance.mean(axis=0), np.median(found), medians.mean(), medians.std(ddof=1)))
         n_found = len(rows)
         full = comb(n_found + 2, 2) - 1 > FUNCTION_SHARES[0] * n_neighbors or n_found == MOST_DIRECTIONS
-        if full or rows[-1][1] - rows[-1][2] < SIGNIFICANT * rows[-1][3]:
+        if full or rows[-1][1] - rows[-1][2] <= SIGNIFICANT * rows[-1][3]:
             break
         earlier = [np.concatenate(both, axis=2) for both in zip(earlier, variates, strict=bool(earlier))] or variates
         functions = [_orthonormal(_polynomials(one)) for one in earlier]
         rest = [values - q @ (q.transpose(0, 2, 1) @ values) for q, values in zip(functions, rest, strict=True)]
         inflation = _inflation(functions, n_neighbors)
     above, medians_found, chances, errors = (np.array(column) for column in zip(*rows, strict=True))
-    return Spectrum(above, medians_found, chances, np.maximum(errors, 1e-12), n_flips, full)
+    return Spectrum(above, medians_found, chances, np.maximum(errors, 1e-12), of_pairs, n_flips, full)
 
 
 def _basis(values: np.ndarray, scale: np.ndarray) -> np.ndarray:
@@ -102,35 +107,49 @@ def _leading(bases: list[np.ndarray]) -> tuple[list[np.ndarray], np.ndarray]:
         left, r, right = np.linalg.svd(bases[0].transpose(0, 2, 1) @ bases[1])
         weights = [left[:, :, :1], right[:, :1].transpose(0, 2, 1)]
         return [basis @ w for basis, w in zip(bases, weights, strict=True)], _information(r[:, 0] ** 2)
-    candidates, smallest = _of_all(bases)
-    best = smallest.argmax(axis=1)[:, None, None]
-    return [np.take_along_axis(one, best, 2) for one in candidates], _information(smallest.max(axis=1) ** 2)
+    candidates, worst = _of_all(bases)
+    best = worst.argmax(axis=1)[:, None, None]
+    return [np.take_along_axis(one, best, 2) for one in candidates], _information(worst.max(axis=1))
 
 
-def _of_all(bases: list[np.ndarray]) -> tuple[list[np.ndarray], np.ndarray]:
-    """Directions that most modalities agree on (MAXVAR), and the smallest correlation of a pair of them in each."""
-    n = bases[0].shape[2]
-    together = np.concatenate(bases, axis=2)
-    vectors = np.linalg.eigh(together.transpose(0, 2, 1) @ together)[1][:, :, ::-1][:, :, :n]
-    variates = [basis @ vectors[:, i * n : (i + 1) * n] for i, basis in enumerate(bases)]
-    variates = [one / np.linalg.norm(one, axis=1, keepdims=True).clip(1e-12) for one in variates]
-    pairs = [(variates[i] * variates[j]).sum(axis=1) for j in range(len(bases)) for i in range(j)]
-    return variates, np.min(pairs, axis=0).clip(0)
+def _of_all(bases: list[np.ndarray], signs: np.ndarray | float = 1.0) -> tuple[list[np.ndarray], np.ndarray]:
+    """Directions that all modalities have, and the squared correlation of the worst pair of predictions of each.
+
+    What two others predict of a direction of the first must agree: a direction of which one half is shared with the
+    second and the other half with the third is no direction of all. ``signs`` of cells undo that agreement, and leave
+    what the first shares with each.
+    """
+    first, *others = bases
+    weights = [first.transpose(0, 2, 1) @ other for other in others]
+    agreements = []
+    for i, j in combinations(range(len(others)), 2):
+        product = weights[i] @ (others[i].transpose(0, 2, 1) @ (others[j] * signs)) @ weights[j].transpose(0, 2, 1)
+        agreements.append((product + product.transpose(0, 2, 1)) / 2)
+    vectors = np.linalg.eigh(np.mean(agreements, axis=0))[1]
+    # of a direction that all have with correlation r, the agreement is r^3
+    worst = np.min([np.einsum("pik,pij,pjk->pk", vectors, one, vectors) for one in agreements], axis=0).clip(0)
+    variates = [first @ vectors]
+    for other, weight in zip(others, weights, strict=True):
+        predicted = other @ (weight.transpose(0, 2, 1) @ vectors)
+        variates.append(predicted / np.linalg.norm(predicted, axis=1, keepdims=True).clip(1e-12))
+    return variates, worst ** (2 / 3)
 
 
 def _by_chance(
     bases: list[np.ndarray], cells: np.ndarray, inflation: np.ndarray, rng: np.random.Generator
 ) -> np.ndarray:
-    """Information of each place with random signs of one modality; of three and more, of the worst one."""
+    """Information of each place with random signs.
+
+    Of three and more modalities the worst case: signs of one of them, or of what the others predict.
+    """
     signs = rng.choice((-1.0, 1.0), size=cells.max() + 1)[cells][:, :, None]
-    found = []
-    for i in range(1) if len(bases) == 2 else range(len(bases)):
-        flipped = [basis * signs if i == j else basis for j, basis in enumerate(bases)]
-        if len(bases) == 2:
-            r = np.linalg.svd(flipped[0].transpose(0, 2, 1) @ flipped[1], compute_uv=False)[:, 0]
-        else:
-            r = _of_all(flipped)[1].max(axis=1)
-        found.append(_information(r**2 * inflation))
+    if len(bases) == 2:
+        r = np.linalg.svd(bases[0].transpose(0, 2, 1) @ (bases[1] * signs), compute_uv=False)[:, 0]
+        return _information(r**2 * inflation)
+    worst = [_of_all(bases, signs)[1]]
+    for i in range(len(bases)):
+        worst.append(_of_all([basis * signs if i == j else basis for j, basis in enumerate(bases)])[1])
+    found = [_information(one.max(axis=1) * inflation) for one in worst]
     return found[int(np.argmax([np.median(one) for one in found]))]
 
 

@@ -55,7 +55,7 @@ def cross_fitted_parts(
     The fits take the default recipe, whatever the fit in question took: the answer is about the modalities.
     """
     rng = np.random.default_rng(settings.random_state)
-    paired = np.sort(np.concatenate([data.train, data.held_out, data.norm_set]))
+    paired = distinct_cells(data, np.sort(np.concatenate([data.train, data.held_out, data.norm_set])))
     chosen = np.sort(rng.choice(paired, min(len(paired), max_cells), replace=False))
     drawn = _only(data, chosen)
     out_dim, quiet = max(out_dim, FEWEST_COLUMNS), replace(settings, progress=False, keep_interrupted=False)
@@ -70,6 +70,17 @@ def cross_fitted_parts(
                 rows = np.sort(fold)
                 yield _part(drawn, rows, chosen[rows], result.fit, result.by_modality)
                 bar.update()
+
+
+def distinct_cells(data: _mudata.Inputs, cells: np.ndarray) -> np.ndarray:
+    """Return the first of cells that are equal in all modalities: encoders that were trained on one know its copies."""
+    rng, seen = np.random.default_rng(0), np.zeros(len(cells))
+    for column, values in enumerate(data.values.values()):
+        own = data.rows[cells, column]
+        # rows that differ have other sums, but for one chance in a trillion
+        seen += np.where(own >= 0, (values @ rng.normal(size=values.shape[1]))[own], 0)
+    first = np.unique(seen, return_index=True)[1]
+    return np.sort(cells[first])
 
 
 def _only(data: _mudata.Inputs, cells: np.ndarray) -> _mudata.Inputs:
@@ -117,9 +128,15 @@ class Sharing:
 
 
 def measure_sharing(
-    parts: Sequence[Part], *, cells: str, group: str = ALL, quick: bool = False, random_state: int = 0
+    parts: Sequence[Part],
+    *,
+    cells: str,
+    group: str = ALL,
+    too_few: str = "",
+    quick: bool = False,
+    random_state: int = 0,
 ) -> Sharing:
-    """Count what each pair of modalities shares, and what all of them do."""
+    """Count what each pair of modalities shares, and what all of them do; or say why the cells are ``too_few``."""
     names = list(parts[0].by_modality)
     sets = [*combinations(names, 2), *([tuple(names)] if len(names) > 2 else [])]
     rows, spectra, around = [], [], {}
@@ -128,7 +145,7 @@ def measure_sharing(
         having = [part.of(_having(part, members)) for part in parts]
         row = {"first": first, "second": second, "group": group}
         try:
-            found: SharedDimension | str = _count(having, members, quick=quick, random_state=random_state)
+            found: SharedDimension | str = too_few or _count(having, members, quick=quick, random_state=random_state)
         except TooFewPointsError as error:
             found = f"{error}. clipdim.tl.shared_dimension needs none held out." if quick else f"{error}."
         rows.append(row | _row(found, having, members, cells, random_state))
@@ -153,7 +170,10 @@ def with_sharing(result: Result) -> Result:
         settings = Settings(device=torch.device(params.device), random_state=params.random_state)
         start = new_model(data, max(params.out_dim, FEWEST_COLUMNS), RECIPES["default"], settings)
         by_modality = {name: start.embed(name, torch.from_numpy(x))[0] for name, x in data.values.items()}
-    part = _part(data, data.held_out, data.held_out, result.fit, by_modality)
+    # the first ones are those of the training
+    distinct = distinct_cells(data, np.concatenate([data.train, data.norm_set, data.held_out]))
+    held_out = np.intersect1d(distinct, data.held_out)
+    part = _part(data, held_out, held_out, result.fit, by_modality)
     found = measure_sharing([part], cells=_keys.HELD_OUT, quick=True)
     return replace(result, fit=replace(result.fit, shared_dimension=found.table, shared_spectrum=found.spectrum))
 

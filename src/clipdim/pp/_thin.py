@@ -7,7 +7,7 @@ from mudata import MuData
 from scipy.sparse import csr_matrix
 
 from clipdim import _check, _keys
-from clipdim._mudata import find_modality, raw_counts, require_mudata, write_prepared
+from clipdim._mudata import find_modality, raw_counts, require_mudata, with_columns_of, write_prepared
 from clipdim.pp._projection import SEEDS
 from clipdim.pp._rna import WITHOUT_COUNTS, learn_rna
 
@@ -86,8 +86,7 @@ def thin(
         parts[f"{name}_{number}"] = AnnData(
             csr_matrix(half, dtype=np.float32), obs=cells, var=pd.DataFrame(index=genes)
         )
-    halves = MuData(parts)
-    halves.obs = mdata.obs.reindex(halves.obs_names)
+    halves = with_columns_of(MuData(parts), mdata)
     settings = {"n_top_genes": n_top_genes, "n_comps": n_comps, "random_state": random_state}
     write_prepared(halves, {part: learn_rna(halves, part, batch_key=None, **settings) for part in parts}, copy=False)
     return halves

@@ -16,6 +16,8 @@ from clipdim.fitting.sharing import CROSS_FITTED, N_FOLDS, Part, Sharing, cross_
 
 # two folds, of which a half may lie in islands too small for a neighbourhood
 FEWEST_CELLS = 2 * N_FOLDS * FEWEST_NEIGHBORS
+# of each half
+FEWEST_OF_GROUP = 2 * FEWEST_NEIGHBORS
 
 
 def shared_dimension(
@@ -48,7 +50,8 @@ def shared_dimension(
         Name of the fit. Its modalities, representations and batches are used. The encoders are trained anew, with the
         default recipe whatever the fit took, and at least 32 columns: the answer is about the modalities.
     groupby
-        Column of ``.obs``: count within each group too, from equally many cells of each.
+        Column of ``.obs``: count within each group too, from equally many cells of each; groups of less than 120 cells
+        in each half are not counted.
     n_repeats
         How often the cells are divided anew; twice as many fits are made.
     max_cells
@@ -137,14 +140,26 @@ def shared_dimension(
 def _by_group(parts: list[Part], groups: dict[str, np.ndarray], random_state: int) -> list[Sharing]:
     """Measure what is shared within each group, from equally many cells of each that is large enough."""
     rows = {name: [np.flatnonzero(members[part.cells]) for part in parts] for name, members in groups.items()}
-    least = 2 * FEWEST_NEIGHBORS
-    enough = [size for own in rows.values() if (size := min(map(len, own))) >= least]
+    sizes = {name: min(map(len, own)) for name, own in rows.items()}
+    n_each = min((size for size in sizes.values() if size >= FEWEST_OF_GROUP), default=0)
     rng = np.random.default_rng(random_state)
     found = []
     for name, own in rows.items():
-        drawn = [np.sort(rng.permutation(one)[: min(enough, default=0)]) for one in own]
-        taken = [part.of(one) for part, one in zip(parts, drawn if min(map(len, own)) >= least else own, strict=True)]
-        found.append(measure_sharing(taken, cells=CROSS_FITTED, group=name, random_state=random_state))
+        enough = sizes[name] >= FEWEST_OF_GROUP
+        taken = [
+            part.of(np.sort(rng.permutation(one)[:n_each]) if enough else one)
+            for part, one in zip(parts, own, strict=True)
+        ]
+        too_few = f"{sizes[name]} cells in one half are too few to count shared dimensions, of {FEWEST_OF_GROUP}."
+        found.append(
+            measure_sharing(
+                taken,
+                cells=CROSS_FITTED,
+                group=name,
+                too_few="" if enough else too_few,
+                random_state=random_state,
+            )
+        )
     return found
 
 
