@@ -50,7 +50,7 @@ def test_slots(make_mdata, similarity, key):
     assert written["version"] == clipdim.__version__
     assert set(written) == {
         *("version", "params", "history", "temperature", "pairs", "intrinsic_dimension", "encoders", "features"),
-        "learning",
+        *("learning", "shared_dimension", "shared_spectrum"),
     }
     params = written["params"]
     assert params["out_dim"] == 6

@@ -371,3 +371,13 @@ def test_too_few_cells(unchanged):
     fit(mdata, 4, max_epochs=0, **SETTINGS)
     with unchanged(mdata), pytest.raises(ValueError, match=r"239 cells have two of .* at least 240 are needed"):
         shared_dimension(mdata, **ONCE)
+
+
+def test_batches_that_are_all_too_small_have_no_number():
+    mdata = clipdim.datasets.linear(400, n_shared=2)
+    mdata.obs["donor"] = pd.Categorical(np.arange(400) % 5)
+    fit(mdata, 8, max_epochs=1, batch_key="donor", **SETTINGS)
+    table = shared_dimension(mdata, **ONCE)
+    assert table["estimate"].isna().all()
+    assert table["reading"].str.contains("too few").all()
+    assert "too few" in clipdim.tl.diagnose(mdata).verdict

@@ -7,16 +7,16 @@ import numpy as np
 from clipdim.dimension.shared_spectrum import SIGNIFICANT, Spectrum
 
 # a direction counts that has so much of the information of the first one, and of the one before it: what is left of
-# curved directions has 0.3 to 4 % of the first and less than 7 % of the last one, behind a cliff
+# curved directions has 0.3 to 6 % of the first and up to 12 % of the last one, behind a cliff
 OF_FIRST = 0.02
-OF_PREVIOUS = 0.1
+OF_PREVIOUS = 0.14
 # a direction that three and more modalities share has so much of the information of the pair that shares least: what
 # each two of them share agrees a little on a sphere
 OF_PAIRS = 0.15
 # a direction may be one if it has so much of the first
 PERHAPS_OF_FIRST = 0.005
 N_RESAMPLES = 200
-# than the slowest fall of information from one direction to the next: such a step is a cliff
+# than the latest fall of information from one direction to the next: such a step is a cliff
 STEEPER = 0.25
 
 
@@ -70,17 +70,17 @@ def interval(counts: Sequence[np.ndarray], spectra: Sequence[Spectrum]) -> tuple
 
 
 def with_hidden(spectrum: Spectrum) -> int:
-    """Count the directions that are more than chance, and those that noise may hide.
+    """Count the directions that may be real, and those that noise may hide.
 
-    Behind a cliff none: where even a steeper fall than any before would have left the next direction in sight.
+    Behind a cliff none: where even a much steeper fall than the latest would have left the next direction in sight.
     Where the spectrum sinks into noise, it is taken to go on as slowly as it ever fell.
     """
     information, n = spectrum.information, perhaps(spectrum)
     if n == 0 or n < significant(spectrum):
         return n
-    last, enough = information[n - 1], OF_FIRST * information[0]
-    slowest = float(np.clip((information[1:n] / information[: n - 1]).max(initial=0.5), 0.05, 0.9))
+    last, enough = information[n - 1], PERHAPS_OF_FIRST * information[0]
+    falls = np.clip(information[1:n] / information[: n - 1], 0.05, 0.9) if n > 1 else np.array([0.5])
     unseen = information[n] + 2 * spectrum.error[n] if n < len(information) else last
-    if last < enough or unseen < STEEPER * slowest * last:
+    if unseen < STEEPER * falls[-1] * last:
         return n
-    return n + int(np.ceil(np.log(enough / last) / np.log(slowest)))
+    return n + int(np.ceil(np.log(enough / last) / np.log(falls.max())))

@@ -80,7 +80,7 @@ def shared_dimension(
     one has alone is independent of the others. So there are as many directions of correlation as dimensions are shared.
     Each one found is regressed out, with its powers and products, before the next is looked for. A direction counts if
     its correlation is more than that of cells with random signs, and if it has 2 % of the information of the first one
-    and 10 % of the one before it.
+    and 14 % of the one before it.
 
     Embed cells that the encoders were not trained on: cells learned by heart share what they should not.
 

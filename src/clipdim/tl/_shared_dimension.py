@@ -131,7 +131,8 @@ def shared_dimension(
     whole = measure_sharing(parts, cells=CROSS_FITTED, random_state=settings.random_state)
     found = [whole, *_by_group(parts, groups, settings.random_state)]
     table = pd.concat([one.table for one in found], ignore_index=True)
-    spectrum = pd.concat([one.spectrum for one in found if len(one.spectrum)], ignore_index=True)
+    spectra = [one.spectrum for one in found if len(one.spectrum)]
+    spectrum = pd.concat(spectra, ignore_index=True) if spectra else whole.spectrum
     _mudata.write_fit(mdata, replace(fit, shared_dimension=table, shared_spectrum=spectrum), key=key)
     _mudata.write_shared_information(mdata, _around(whole, mdata.n_obs), key=key)
     return table.copy()
