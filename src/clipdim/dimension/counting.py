@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
+from threadpoolctl import threadpool_limits
 
 from clipdim import _check
 from clipdim.dimension.alignment import alignment
@@ -203,7 +204,9 @@ def _spectra(
 
     def read(size: int) -> tuple[Places, Spectrum]:
         places = draw_places(points, cells, found, size, rng)
-        return places, spectrum_of(places, rng, n_flips=n_flips)
+        # threads that share each small product wait for each other: three times as long on two busy cores
+        with threadpool_limits(1, user_api="blas"):
+            return places, spectrum_of(places, rng, n_flips=n_flips)
 
     spectra = [read(n_neighbors)]
     largest = LARGEST_SHARE * np.median([len(island.rows) for island in found])
