@@ -136,15 +136,15 @@ def write(path: Path, fits: pd.DataFrame, saturation: pd.DataFrame | None = None
     large = fits[fits["cells"] >= FEWEST_CELLS]
     note = "The number after the name of a setting is the truth."
     parts = [
-        f"# {FEWEST_CELLS:,} cells and more",
+        f"### {FEWEST_CELLS:,} cells and more",
         _markdown(figures(large)),
-        f"## By family, {FEWEST_CELLS:,} cells and more",
+        f"### By family, {FEWEST_CELLS:,} cells and more",
         _markdown(by(large, "family")),
-        "## By number of cells",
+        "### By number of cells",
         _markdown(by(fits.sort_values("cells", kind="stable"), "cells")),
-        f"## By method, {FEWEST_CELLS:,} cells and more, without strong noise",
+        f"### By method, {FEWEST_CELLS:,} cells and more, without strong noise",
         _markdown(by_method(large)),
-        "## Settings that are off",
+        "### Settings that are off",
         tables.text(unlike(fits), note=note),
     ]
     path.write_text("\n\n".join(part.strip("\n") for part in parts) + "\n")
