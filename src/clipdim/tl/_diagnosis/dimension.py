@@ -47,8 +47,7 @@ def dimension_agreement(run: Run) -> Finding:
     return judge(
         *("dimension_agreement", value, AGREEMENT, value <= AGREEMENT),
         good=f"The modalities agree: {listed}.",
-        bad=f"The modalities disagree: {listed}. At least one embedding also shows what is its own; the smaller number "
-        "is the better bound.",
+        bad=f"The modalities disagree: {listed}. At least one embedding also shows what is its own.",
         severity=WARNING if np.isnan(value) else NOTE,
     )
 
