@@ -175,6 +175,12 @@ def with_sharing(result: Result) -> Result:
     held_out = np.intersect1d(distinct, data.held_out)
     part = _part(data, held_out, held_out, result.fit, by_modality)
     found = measure_sharing([part], cells=_keys.HELD_OUT, quick=True)
+    # the information is that of the fit itself, whose temperature belongs to its own embeddings
+    own = _part(data, held_out, held_out, result.fit, result.by_modality)
+    for number, row in found.table[found.table["information"].notna()].iterrows():
+        pair = row["first"], row["second"]
+        told = _information(own.of(_having(own, pair)), *pair, 0)
+        found.table.loc[number, ["information", "information_ceiling"]] = told
     return replace(result, fit=replace(result.fit, shared_dimension=found.table, shared_spectrum=found.spectrum))
 
 
